@@ -1,0 +1,1 @@
+"""The control API: Volcengine RTC push-to-CDN actions, edition 2023-11-01."""

@@ -1,0 +1,1 @@
+"""Composition: settings, logging, the HTTP server, start and stop."""

@@ -1,0 +1,36 @@
+"""What a publisher's media is once it is whole: the frames that every room below and above passes on.
+
+`time` is the frame's place on the stream's timeline: seconds on the receiver's own monotonic clock (the `now` of every
+call), so the tracks of one stream, and one user's sessions after each other, compare directly. `arrival` is when its
+last packet came, on the same clock.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class AccessUnit:
+    """One coded picture of H.264 (RFC 6184; ITU-T H.264 7.4.1.2.3)."""
+
+    nals: list[bytes]
+    """NAL units in order as received, without start codes or lengths; SPS and PPS among them where the sender put them."""
+    key: bool
+    """It holds an IDR slice."""
+    rtp_time: int
+    """Unwrapped RTP timestamp, 90 kHz."""
+    time: float
+    arrival: float
+
+
+@dataclass(slots=True)
+class OpusPacket:
+    """One Opus packet (RFC 6716, RFC 7587)."""
+
+    data: bytes
+    rtp_time: int
+    """Unwrapped RTP timestamp, 48 kHz."""
+    time: float
+    arrival: float
+
+
+Frame = AccessUnit | OpusPacket

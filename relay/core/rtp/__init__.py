@@ -1,0 +1,1 @@
+"""RTP and RTCP (RFC 3550, 4585): from datagrams in any order to whole, decodable frames, and back."""

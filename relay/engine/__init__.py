@@ -1,0 +1,1 @@
+"""Which worker does what, and what is remembered of every task."""

@@ -1,0 +1,1 @@
+"""Where publishers knock: WHIP (RFC 9725)."""

@@ -1,0 +1,1 @@
+"""From a stream to a CDN: sound, packaging, the RTMP connection, and the run of one push task."""
