@@ -45,7 +45,7 @@ def parse_toc(data: bytes) -> Toc | None:
 
 
 def lost_frame(data: bytes) -> bytes:
-    """A packet that stands for one lost frame of the same configuration as `data`: the TOC byte, and a frame of no bytes.
+    """A packet that stands for one lost frame of the configuration of `data`: the TOC byte and a frame of no bytes.
 
     To a decoder such a frame is one that was not sent or did not arrive (RFC 6716, 3.2.1): libopus conceals it.
     """

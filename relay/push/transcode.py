@@ -25,6 +25,8 @@ from av.codec.context import Flags
 from relay.core.media import OpusPacket
 from relay.core.opus import RATE, lost_frame, parse_toc
 
+DEFAULT_CODER = "twoloop"
+DEFAULT_BIT_RATE = 128_000
 AAC_RATE = 44_100
 AAC_SAMPLES = 1_024
 _OPUS_TICK = Fraction(1, RATE)
@@ -44,7 +46,7 @@ _RESAMPLER_DELAY = 17
 
 @dataclass(slots=True)
 class AacFrame:
-    """One raw AAC access unit (no ADTS) of 1024 samples; `time` is that of its first sample, on the stream's timeline."""
+    """One raw AAC access unit (no ADTS), 1024 samples; `time` is that of the first, on the stream's timeline."""
 
     data: bytes
     time: float
@@ -66,7 +68,7 @@ class TranscodeStats:
 class Transcoder:
     """One stream's sound. Not thread-safe; every method runs at once and never raises for what a publisher sent."""
 
-    def __init__(self, *, coder: str = "twoloop", bit_rate: int = 128_000) -> None:
+    def __init__(self, *, coder: str = DEFAULT_CODER, bit_rate: int = DEFAULT_BIT_RATE) -> None:
         """`coder` is FFmpeg's `aac_coder`: `twoloop`, or `fast` at half the cost, which saturates on loud tones."""
         self._encoder = _encoder(coder, bit_rate)
         self.config: bytes = self._encoder.extradata or b""
@@ -224,11 +226,11 @@ def _encoder(coder: str, bit_rate: int) -> AudioCodecContext:
     return encoder
 
 
-def _pcm(frame: av.AudioFrame) -> array[int]:
+def _pcm(frame: av.AudioFrame) -> "array[int]":
     return array("h", bytes(frame.planes[0])[: frame.samples * 4])
 
 
-def _frame(pcm: array[int]) -> av.AudioFrame:
+def _frame(pcm: "array[int]") -> av.AudioFrame:
     frame = av.AudioFrame("s16", "stereo", len(pcm) // 2)
     frame.sample_rate = RATE
     frame.planes[0].update(pcm.tobytes())
@@ -245,7 +247,7 @@ def _cut(frame: av.AudioFrame, samples: int) -> av.AudioFrame:
 
 
 def _blend(last: av.AudioFrame | None, frame: av.AudioFrame) -> av.AudioFrame:
-    """The frame, its first 5 ms faded in over the end of `last` (None: silence), which goes on backwards, fading out."""
+    """The frame, its first 5 ms faded in over `last` (None: silence), which goes on backwards and fades out."""
     pcm = _pcm(frame)
     old = array("h", bytes(_BLEND * 4)) if last is None else _pcm(last)[-_BLEND * 2 :]
     length = min(len(pcm), len(old)) // 2
