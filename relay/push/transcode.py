@@ -130,8 +130,12 @@ class Transcoder:
         position = (packet.time - self._start) * RATE
         offset = position - self._end()
         step = 0 if self._next_rtp is None else packet.rtp_time - self._next_rtp
-        # The RTP timestamps give a gap exactly; the time decides where they disagree (another session, a new mapping).
-        gap = step if abs(step - offset) < _HARD else round(offset) if abs(offset) >= _HARD else 0
+        # After silence the sound takes its exact place. Else the RTP timestamps give a gap exactly, and the time decides
+        # where it disagrees with them by much (another session, a new mapping).
+        if self._last is None or abs(offset) >= _HARD and abs(step - offset) >= _HARD:
+            gap = round(offset)
+        else:
+            gap = step if abs(step - offset) < _HARD else 0
         if -gap >= toc.samples:
             stats.late += 1
             return
