@@ -1,0 +1,98 @@
+"""Every way the control API says no: code, HTTP status and words, in one place (control-api, section 2)."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ApiError(Exception):
+    """An error as the envelope carries it. `code_n` stands on gateway errors only."""
+
+    status: int
+    code: str
+    message: str
+    code_n: int | None = None
+
+
+# Gateway errors: said before any service has seen the request.
+
+
+def missing_parameter(name: str) -> ApiError:
+    return ApiError(400, "MissingParameter", f"The request is missing {name} parameter.", 100002)
+
+
+def invalid_action_or_version(action: str, version: str) -> ApiError:
+    message = f"Could not find operation {action} for version {version}."
+    return ApiError(404, "InvalidActionOrVersion", message, 100008)
+
+
+def method_not_allowed(method: str) -> ApiError:
+    return ApiError(405, "MethodNotAllowed", f"The method {method} is not allowed here: use POST or GET.", 100020)
+
+
+def internal_error() -> ApiError:
+    return ApiError(500, "InternalError", "Service has some internal Error. Pls Contact With Admin.", 100014)
+
+
+# Service errors.
+
+
+def invalid_parameter(field: str, remedy: str) -> ApiError:
+    return ApiError(400, "InvalidParameter", f"{field} {remedy}.")
+
+
+def body_is_empty() -> ApiError:
+    return ApiError(400, "InvalidParameter.BodyIsEmpty", "The body is empty: send the parameters as a JSON object.")
+
+
+def body_too_large(limit: int) -> ApiError:
+    return ApiError(400, "InvalidParameter", f"The body is larger than {limit} bytes: send the documented parameters only.")
+
+
+def not_json(why: str) -> ApiError:
+    return ApiError(400, "InvalidParameter.Unmarshal", f"The body is not a JSON object: {why}.")
+
+
+def missing_app_id() -> ApiError:
+    return ApiError(400, "MissingParameter.NoAppId", "AppId is missing.")
+
+
+def missing_room_id() -> ApiError:
+    return ApiError(400, "MissingParameter.NoRoomId", "RoomId is missing.")
+
+
+def missing_user_id() -> ApiError:
+    return ApiError(400, "MissingParameter.NoUserId", "Stream.UserId is missing.")
+
+
+IDENT_RULE = "must be 1 to 128 characters of a-z, A-Z, 0-9, _, @, - and ."
+
+
+def illegal_app_id() -> ApiError:
+    return ApiError(400, "InvalidParameter.IllegalAppId", f"AppId {IDENT_RULE}.")
+
+
+def illegal_room_id() -> ApiError:
+    return ApiError(400, "InvalidParameter.IllegalRoomID", f"RoomId {IDENT_RULE}.")
+
+
+def invalid_rtmp_address(why: str) -> ApiError:
+    return ApiError(400, "InvalidParameter.InvalidRtmpAddress", f"PushURL is refused: {why}.")
+
+
+def active_task_not_found() -> ApiError:
+    message = "There is no such active task: check AppId, RoomId and TaskId."
+    return ApiError(400, "InvalidParameter.ErrorActiveTaskNotFound", message)
+
+
+def task_not_found() -> ApiError:
+    message = "There is no such task among those started in the last 72 hours: check AppId, RoomId, TaskId and UserId."
+    return ApiError(400, "InvalidParameter.ErrorActiveTaskNotFound", message)
+
+
+def mixed_streams_not_offered(action: str) -> ApiError:
+    message = f"{action} is not offered by this relay: it pushes single streams, see StartPushSingleStreamToCDN."
+    return ApiError(400, "InvalidParameter", message)
+
+
+def too_many_tasks(why: str) -> ApiError:
+    return ApiError(429, "FlowLimitExceeded.TaskNumberOverLimit", f"{why[:1].upper()}{why[1:]}.")

@@ -1,0 +1,23 @@
+"""Prometheus metrics, read from the engine when they are asked for."""
+
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from relay.engine.fleet import Fleet
+
+
+class EngineCollector(Collector):
+    def __init__(self, engine: Fleet) -> None:
+        self._engine = engine
+
+    def collect(self) -> Iterator[Metric]:
+        stats = self._engine.stats()
+        yield GaugeMetricFamily("relay_publishers", "Publishers with a session", value=stats.publishers)
+        tasks = GaugeMetricFamily("relay_tasks", "Push tasks by state", labels=["state"])
+        for state, count in stats.tasks.items():
+            tasks.add_metric([state.value], count)
+        yield tasks
+        yield CounterMetricFamily("relay_sent_bytes", "Bytes written to CDNs by active tasks", value=stats.bytes_sent)
+        yield CounterMetricFamily("relay_media_cpu_seconds", "CPU time inside media ticks", value=stats.tick_cpu)

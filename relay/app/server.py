@@ -1,0 +1,107 @@
+"""The server put together: engine, the two faces, health and metrics on one HTTP port."""
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import prometheus_client
+import uvicorn
+from fastapi import FastAPI, Response
+
+from relay import __version__
+from relay.api.routes import make_router as make_control_router
+from relay.app.metrics import EngineCollector
+from relay.app.settings import Settings
+from relay.core.task import TaskSnapshot
+from relay.engine.fleet import Fleet
+from relay.engine.handle import InlineHandle
+from relay.gateway.whip import make_router as make_whip_router
+from relay.worker.settings import WorkerSettings
+
+
+def wall_clock() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def make_engine(settings: WorkerSettings) -> Fleet:
+    def make_worker(on_task_change: Callable[[TaskSnapshot], None]) -> InlineHandle:
+        return InlineHandle(settings, on_task_change)
+
+    return Fleet(make_worker, wall_clock)
+
+
+def make_app(engine: Fleet) -> FastAPI:
+    """The HTTP application; it starts and closes `engine`."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await engine.start()
+        try:
+            yield
+        finally:
+            await engine.close()
+
+    app = FastAPI(title="relay", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.include_router(make_control_router(engine))
+    app.include_router(make_whip_router(engine))
+
+    registry = prometheus_client.CollectorRegistry()
+    registry.register(EngineCollector(engine))
+    prometheus_client.ProcessCollector(registry=registry)
+
+    @app.get("/healthz", include_in_schema=False)
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok", "version": __version__}
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        return Response(prometheus_client.generate_latest(registry), media_type=prometheus_client.CONTENT_TYPE_LATEST)
+
+    return app
+
+
+class _Server(uvicorn.Server):
+    """A server inside another program: the signals stay that program's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _config(app: FastAPI) -> uvicorn.Config:
+    # asyncio's own loop, even where uvloop is installed: the batch reader needs it.
+    return uvicorn.Config(app, loop="asyncio", lifespan="on", log_config=None, access_log=False, server_header=False)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    return listener
+
+
+def serve(settings: Settings) -> None:
+    """Runs the server until SIGINT or SIGTERM; `OSError` where it cannot bind."""
+    with _bind(settings.host, settings.port) as listener:
+        uvicorn.Server(_config(make_app(make_engine(settings.worker())))).run(sockets=[listener])
+
+
+@contextlib.asynccontextmanager
+async def running(engine: Fleet, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+    """The server on the running loop, for as long as the context lasts; yields its base URL."""
+    with _bind(host, port) as listener:
+        server = _Server(_config(make_app(engine)))
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            while not server.started and not task.done():
+                await asyncio.sleep(0.005)
+            if task.done():
+                await task
+            yield "http://{}:{}".format(*listener.getsockname()[:2])
+        finally:
+            server.should_exit = True
+            await task

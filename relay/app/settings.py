@@ -1,0 +1,100 @@
+"""Every setting of `relay serve`: an environment variable `RELAY_<NAME>`, most of them an option too."""
+
+import ipaddress
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from relay.push.transcode import DEFAULT_BIT_RATE, DEFAULT_CODER
+from relay.rtc.settings import RtcSettings
+from relay.worker.settings import WorkerSettings
+
+
+def _ip_literal(value: str) -> str:
+    return str(ipaddress.ip_address(value))
+
+
+def _comma_separated(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _port_range(value: Any) -> Any:
+    """`40000-40100` as its two ends."""
+    if not isinstance(value, str):
+        return value
+    first, separator, last = value.partition("-")
+    if not separator or not first.strip().isdigit() or not last.strip().isdigit():
+        raise ValueError("write the first and the last port, as in 40000-40100")
+    ports = int(first), int(last)
+    if not 1 <= ports[0] <= ports[1] <= 65535:
+        raise ValueError("ports lie within 1 and 65535, the first not above the last")
+    return ports
+
+
+def _host_and_port(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    host, separator, port = value.rpartition(":")
+    if not separator or not host or not port.isdigit():
+        raise ValueError("write host:port, as in stun.example.org:3478")
+    return host.strip("[]"), int(port)
+
+
+class Settings(BaseSettings):
+    """What an operator may say; each field's description is its documentation."""
+
+    model_config = SettingsConfigDict(env_prefix="RELAY_", extra="ignore", hide_input_in_errors=True)
+
+    host: str = Field("127.0.0.1", description="address the HTTP server (control API and WHIP) binds")
+    port: int = Field(8080, ge=0, le=65535, description="TCP port of the HTTP server; 0 takes a free one")
+    insecure: bool = Field(
+        False, description="serve unsigned requests and open rooms on an address that is not loopback"
+    )
+    addresses: Annotated[list[Annotated[str, AfterValidator(_ip_literal)]], NoDecode, BeforeValidator(_comma_separated)] = (
+        Field([], description="IP addresses that receive media, comma-separated; empty: all of the host")
+    )
+    udp_ports: Annotated[tuple[int, int] | None, NoDecode, BeforeValidator(_port_range)] = Field(
+        None, description="UDP ports for media, as in 40000-40100; a publisher takes one on each address; unset: any"
+    )
+    advertised_address: Annotated[str, AfterValidator(_ip_literal)] | None = Field(
+        None, description="public IP address publishers are told to send to, behind NAT or docker -p"
+    )
+    stun_server: Annotated[tuple[str, int] | None, NoDecode, BeforeValidator(_host_and_port)] = Field(
+        None, description="host:port of a STUN server that tells this host's public address; unset: nobody is asked"
+    )
+    max_video_bitrate: int | None = Field(None, ge=50, description="kbit/s publishers are told not to exceed")
+    reader: Literal["auto", "hook", "batch"] = Field("auto", description="how datagrams are read")
+    tick_ms: float = Field(20, ge=2, le=100, description="milliseconds between looks at the sockets: latency against cost")
+    audio_coder: Literal["twoloop", "fast"] = Field(DEFAULT_CODER, description="FFmpeg's AAC coder")
+    audio_bit_rate: int = Field(DEFAULT_BIT_RATE, ge=32_000, le=320_000, description="bits per second of the AAC")
+    max_sessions: int = Field(1000, ge=1, description="publishers at once")
+    max_tasks: int = Field(1000, ge=1, description="running push tasks at once")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
+    log_format: Literal["text", "json"] = Field("text", description="lines for people, or one JSON object a line")
+
+    @property
+    def binds_loopback(self) -> bool:
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def worker(self) -> WorkerSettings:
+        return WorkerSettings(
+            tick=self.tick_ms / 1000,
+            rtc=RtcSettings(
+                addresses=tuple(self.addresses) or None,
+                port_range=self.udp_ports,
+                advertised_address=self.advertised_address,
+                stun_server=self.stun_server,
+                reader=self.reader,
+                max_video_bitrate=self.max_video_bitrate,
+            ),
+            audio_coder=self.audio_coder,
+            audio_bit_rate=self.audio_bit_rate,
+            max_sessions=self.max_sessions,
+            max_tasks=self.max_tasks,
+        )

@@ -1,0 +1,34 @@
+"""The port that the two HTTP faces see: tasks by name, publishers by stream. Arguments and results are plain values."""
+
+from typing import Protocol
+
+from relay.core.ident import StreamKey, TaskKey
+from relay.core.task import TaskSnapshot, TaskSpec
+from relay.worker.worker import Published, WorkerFull
+
+__all__ = ["Engine", "Published", "WorkerFull"]
+
+
+class Engine(Protocol):
+    async def start_task(self, spec: TaskSpec) -> bool:
+        """Begins a task and returns at once, waiting neither for the publisher nor for the CDN.
+
+        False: a task of that name is active, and is left as it is. Raises `WorkerFull`.
+        """
+
+    async def stop_task(self, key: TaskKey) -> bool:
+        """Ends the active task of that name; False: there is none."""
+
+    async def find_task(
+        self, app_id: str, room_id: str, *, task_id: str | None = None, user_id: str | None = None
+    ) -> TaskSnapshot | None:
+        """The newest task of the room that matches what is given, active ones first; ended ones for 72 hours."""
+
+    async def publish(self, key: StreamKey, offer: str) -> Published:
+        """Answers a publisher's SDP offer. Raises `PublishError`."""
+
+    async def trickle(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None:
+        """Takes candidates from an SDP fragment (RFC 8840). Raises `PublishError`."""
+
+    async def unpublish(self, key: StreamKey, session_id: str) -> bool:
+        """Ends a publisher's session; False: there is none of that id."""

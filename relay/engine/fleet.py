@@ -1,0 +1,61 @@
+"""The engine: a ledger of tasks over a worker."""
+
+from collections.abc import Callable
+
+from relay.core.ident import RoomKey, StreamKey, TaskKey
+from relay.core.task import TaskSnapshot, TaskSpec
+from relay.engine.handle import WorkerHandle
+from relay.engine.ledger import Ledger
+from relay.worker.worker import Published, WorkerStats
+
+
+class Fleet:
+    """Implements `engine.base.Engine`. `make_worker` is given what hears of every change of a task."""
+
+    def __init__(
+        self, make_worker: Callable[[Callable[[TaskSnapshot], None]], WorkerHandle], wall: Callable[[], int]
+    ) -> None:
+        self._ledger = Ledger(wall)
+        self._worker = make_worker(self._ledger.save)
+
+    async def start(self) -> None:
+        await self._worker.start()
+
+    async def close(self) -> None:
+        await self._worker.close()
+
+    async def start_task(self, spec: TaskSpec) -> bool:
+        started = await self._worker.start_task(spec)
+        snapshot = await self._worker.snapshot(spec.key)
+        if started and snapshot is not None:
+            self._ledger.save(snapshot)
+        return started
+
+    async def stop_task(self, key: TaskKey) -> bool:
+        return await self._worker.stop_task(key)
+
+    async def find_task(
+        self, app_id: str, room_id: str, *, task_id: str | None = None, user_id: str | None = None
+    ) -> TaskSnapshot | None:
+        found = [
+            snapshot
+            for snapshot in self._ledger.of_room(RoomKey(app_id, room_id))
+            if task_id in (None, snapshot.spec.key.task_id) and user_id in (None, snapshot.spec.stream.user_id)
+        ]
+        if not found:
+            return None
+        newest = max(found, key=lambda snapshot: (not snapshot.ended, snapshot.start_time))
+        # The ledger knows each change; the worker knows the counters of this moment.
+        return await self._worker.snapshot(newest.spec.key) or newest
+
+    async def publish(self, key: StreamKey, offer: str) -> Published:
+        return await self._worker.publish(key, offer)
+
+    async def trickle(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None:
+        await self._worker.trickle(key, session_id, fragment, etag)
+
+    async def unpublish(self, key: StreamKey, session_id: str) -> bool:
+        return await self._worker.unpublish(key, session_id)
+
+    def stats(self) -> WorkerStats:
+        return self._worker.stats()

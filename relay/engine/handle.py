@@ -1,0 +1,57 @@
+"""The one thing a cluster has to implement: a worker that is somewhere. Here: in this process."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from relay.core.ident import StreamKey, TaskKey
+from relay.core.task import TaskSnapshot, TaskSpec
+from relay.worker.settings import WorkerSettings
+from relay.worker.worker import Published, Worker, WorkerStats
+
+
+class WorkerHandle(Protocol):
+    """A worker, wherever it runs; arguments and results are frozen plain values."""
+
+    async def start(self) -> None: ...
+    async def close(self) -> None: ...
+    async def publish(self, key: StreamKey, offer: str) -> Published: ...
+    async def trickle(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None: ...
+    async def unpublish(self, key: StreamKey, session_id: str) -> bool: ...
+    async def start_task(self, spec: TaskSpec) -> bool: ...
+    async def stop_task(self, key: TaskKey) -> bool: ...
+    async def snapshot(self, key: TaskKey) -> TaskSnapshot | None: ...
+    def stats(self) -> WorkerStats: ...
+
+
+class InlineHandle:
+    """A worker in this process and on this loop."""
+
+    def __init__(self, settings: WorkerSettings, on_task_change: Callable[[TaskSnapshot], None]) -> None:
+        self.worker = Worker(settings, on_task_change)
+
+    async def start(self) -> None:
+        await self.worker.start()
+
+    async def close(self) -> None:
+        await self.worker.close()
+
+    async def publish(self, key: StreamKey, offer: str) -> Published:
+        return await self.worker.publish(key, offer)
+
+    async def trickle(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None:
+        await self.worker.trickle(key, session_id, fragment, etag)
+
+    async def unpublish(self, key: StreamKey, session_id: str) -> bool:
+        return self.worker.unpublish(key, session_id)
+
+    async def start_task(self, spec: TaskSpec) -> bool:
+        return self.worker.start_task(spec)
+
+    async def stop_task(self, key: TaskKey) -> bool:
+        return self.worker.stop_task(key)
+
+    async def snapshot(self, key: TaskKey) -> TaskSnapshot | None:
+        return self.worker.snapshot(key)
+
+    def stats(self) -> WorkerStats:
+        return self.worker.stats()

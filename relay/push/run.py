@@ -1,0 +1,255 @@
+"""The run of one push task: drives one `core.task`, events in, effects out, and writes the stream to the CDN.
+
+The run owns its connection and nothing else.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from relay.core import flv
+from relay.core.backlog import Backlog
+from relay.core.push_url import PushUrl
+from relay.core.rtmp.events import Connected, Event, Lost, PublishStarted, Refused
+from relay.core.stream import Stream
+from relay.core.task import Effect, MediaType, PushTask, State, StopReason, TaskSnapshot, TaskSpec
+from relay.push.feed import Feed, MediaTag
+from relay.push.output import Output
+
+
+class CdnConnection(Protocol):
+    """One RTMP connection to a CDN: `relay.push.connection.Connection`, or its like on another transport."""
+
+    @property
+    def writable(self) -> bool: ...
+    @property
+    def bytes_written(self) -> int: ...
+    def send(self, tag_type: int, timestamp: int, body: bytes) -> None: ...
+    def flush(self) -> None: ...
+    def poll(self, now: float) -> None: ...
+    def finish(self) -> None: ...
+    def abort(self) -> None: ...
+
+
+Connect = Callable[[PushUrl, Callable[[Event], None]], CdnConnection]
+"""Begins a connection at once and tells its listener what becomes of it."""
+
+
+class PushRun:
+    """One task on its way. `clock` gives the monotonic seconds of every `now`; `wall` milliseconds since 1970."""
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        stream: Stream,
+        feed: Feed,
+        *,
+        connect: Connect,
+        clock: Callable[[], float],
+        wall: Callable[[], int],
+        jitter: Callable[[], float],
+        on_change: Callable[["PushRun"], None],
+        first_timestamp: int = 0,
+    ) -> None:
+        now = clock()
+        self.spec = spec
+        self.task = PushTask(spec, now, jitter)
+        self._stream = stream
+        self._feed = feed
+        self._connect = connect
+        self._clock = clock
+        self._wall = wall
+        self._on_change = on_change
+        self._first_timestamp = first_timestamp
+        self._start_time = wall()
+        self._end_time = 0
+        self._connection: CdnConnection | None = None
+        self._output: Output | None = None
+        self._backlog: Backlog[MediaTag] = Backlog()
+        self._dropped = 0
+        self._video_sent = 0
+        self._audio_sent = 0
+        self._bytes_sent = 0
+        self._first_frame_after: float | None = None
+        self._told: tuple[State, str] = (State.WAITING, "")
+        stream.watch(self, now)
+
+    # words from above
+
+    @property
+    def active(self) -> bool:
+        """The task's name is taken: it neither ended nor is about to."""
+        return self.task.state not in (State.STOPPING, State.STOPPED, State.FAILED)
+
+    def stop(self, reason: StopReason = StopReason.BY_API) -> None:
+        now = self._clock()
+        self._act(self.task.stop(now, reason), now)
+
+    def fail(self, reason: str) -> None:
+        """An internal error: the connection is dropped, and tried again like any other loss."""
+        connection = self._connection
+        self._forget_connection()
+        if connection is not None:
+            connection.abort()
+        now = self._clock()
+        self._act(self.task.lost(reason, now), now)
+
+    def tick(self, now: float) -> None:
+        """Deadlines, and all that was queued since the last tick in one write."""
+        self._act(self.task.poll(now), now)
+        connection = self._connection
+        if connection is not None:
+            self._drain()
+            connection.flush()
+            connection.poll(now)
+
+    def snapshot(self) -> TaskSnapshot:
+        task = self.task
+        return TaskSnapshot(
+            spec=self.spec,
+            state=task.state,
+            has_pushed=task.has_pushed,
+            stop_reason=task.stop_reason,
+            start_time=self._start_time,
+            end_time=self._end_time,
+            connects=task.connects,
+            last_error=task.last_error,
+            video_sent=self._video_sent,
+            audio_sent=self._audio_sent,
+            dropped=self._dropped + self._backlog.dropped,
+            bytes_sent=self._bytes_sent + (self._connection.bytes_written if self._connection is not None else 0),
+            first_frame_after=self._first_frame_after,
+        )
+
+    # words from the stream
+
+    def on_media_ready(self, now: float) -> None:
+        self._act(self.task.media_ready(now), now)
+
+    def on_media_gone(self, now: float, last_media: float) -> None:
+        self._act(self.task.media_gone(now, last_media), now)
+
+    def on_tag(self, tag: MediaTag) -> None:
+        """A frame from the feed, while the CDN takes media."""
+        output = self._output
+        if output is None or not output.admits(tag, self._clock(), video_expected=self._video_expected):
+            return
+        if self._backlog.empty and self._connection is not None and self._connection.writable:
+            self._send(tag, output)
+        else:
+            self._backlog.push(tag)
+            if self._backlog.key_frame_wanted:
+                self._stream.request_key_frame()
+
+    @property
+    def _video_expected(self) -> bool:
+        kinds = self._stream.kinds
+        return "video" in kinds or not kinds
+
+    # words from the connection
+
+    def _on_event(self, connection: CdnConnection | None, event: Event) -> None:
+        if connection is not None and connection is not self._connection:
+            return
+        now = self._clock()
+        match event:
+            case Connected():
+                effects = self.task.connected(now)
+            case PublishStarted():
+                effects = self.task.publish_started(now)
+            case Refused(code=code, description=description, permanent=permanent):
+                self._forget_connection()
+                reason = f"the CDN refused: {code} {description}".rstrip()
+                effects = self.task.rejected(code, reason, now) if permanent else self.task.lost(reason, now)
+            case Lost(reason=reason):
+                finishing = self.task.state is State.STOPPING
+                self._forget_connection()
+                effects = self.task.finished(now) if finishing else self.task.lost(reason, now)
+            case _:
+                return
+        self._act(effects, now)
+
+    # effects
+
+    def _act(self, effects: tuple[Effect, ...], now: float) -> None:
+        for effect in effects:
+            match effect:
+                case Effect.CONNECT:
+                    self._begin_connection()
+                case Effect.START_MEDIA:
+                    self._feed.attach(self, now)
+                    self._output = Output(
+                        video=self.spec.media_type is MediaType.AUDIO_AND_VIDEO,
+                        audio_config=self._feed.audio_config,
+                        opened=now,
+                        first_timestamp=self._first_timestamp,
+                    )
+                case Effect.STOP_MEDIA:
+                    self._feed.detach(self)
+                    if self.task.state is State.STOPPING:
+                        self._drain(everything=True)
+                    self._output = None
+                    self._dropped += self._backlog.dropped
+                    self._backlog = Backlog()
+                case Effect.FINISH:
+                    if self._connection is not None:
+                        self._connection.finish()
+                case Effect.ABORT:
+                    connection = self._connection
+                    self._forget_connection()
+                    if connection is not None:
+                        connection.abort()
+        self._tell()
+
+    def _begin_connection(self) -> None:
+        connection: CdnConnection | None = None
+        early: list[Event] = []
+
+        def listener(event: Event) -> None:
+            if connection is None:
+                early.append(event)
+            else:
+                self._on_event(connection, event)
+
+        connection = self._connection = self._connect(self.spec.push_url, listener)
+        for event in early:
+            self._on_event(connection, event)
+
+    def _forget_connection(self) -> None:
+        if self._connection is not None:
+            self._bytes_sent += self._connection.bytes_written
+            self._connection = None
+
+    def _tell(self) -> None:
+        told = (self.task.state, self.task.last_error)
+        if told == self._told:
+            return
+        self._told = told
+        if not self.active and not self._end_time:
+            self._end_time = self._wall()
+        if self.task.ended:
+            self._stream.unwatch(self)
+        self._on_change(self)
+
+    # sending
+
+    def _drain(self, *, everything: bool = False) -> None:
+        output, connection = self._output, self._connection
+        if output is None or connection is None:
+            return
+        while (everything or connection.writable) and (tag := self._backlog.pop()) is not None:
+            self._send(tag, output)
+
+    def _send(self, tag: MediaTag, output: Output) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        for kind, timestamp, body in output.messages(tag):
+            connection.send(kind, timestamp, body)
+        if tag.kind == flv.VIDEO:
+            self._video_sent += 1
+        else:
+            self._audio_sent += 1
+        if self._first_frame_after is None and (tag.kind == flv.VIDEO or not output.video):
+            now = self._clock()
+            first_media = self._stream.first_media
+            self._first_frame_after = now - max(self.task.started, now if first_media is None else first_media)

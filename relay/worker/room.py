@@ -1,0 +1,210 @@
+"""One room: its publishers, its streams, its push tasks, and who closes whom.
+
+A publisher's session feeds the stream of its name; a newer session of the same name closes the one before it, and the
+stream goes on. A task watches one stream, whether or not anybody publishes it, and ends by itself; nothing but Stop, its
+idle clock or the CDN's lasting refusal ends it. A stream is forgotten when it has neither session nor task; the room
+when it has no stream.
+"""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from relay.core.ident import RoomKey, StreamKey
+from relay.core.stream import Stream
+from relay.core.task import StopReason, TaskSpec
+from relay.push.feed import Feed
+from relay.push.run import Connect, PushRun
+from relay.push.transcode import Transcoder
+from relay.rtc.publisher import PublisherSession
+from relay.worker.settings import WorkerSettings
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every room of a worker shares."""
+
+    settings: WorkerSettings
+    connect: Connect
+    clock: Callable[[], float]
+    """Monotonic seconds."""
+    wall: Callable[[], int]
+    """Milliseconds since 1970."""
+    jitter: Callable[[], float]
+    on_task_change: Callable[[PushRun], None]
+
+
+class _Place:
+    """A stream with the session that publishes it and the feed that packs it."""
+
+    __slots__ = ("feed", "session", "session_id", "stream")
+
+    def __init__(self, stream: Stream, feed: Feed) -> None:
+        self.stream = stream
+        self.feed = feed
+        self.session: PublisherSession | None = None
+        self.session_id = ""
+
+
+class Room:
+    def __init__(self, key: RoomKey, around: Surroundings) -> None:
+        self.key = key
+        self._around = around
+        self._places: dict[StreamKey, _Place] = {}
+        self._runs: dict[str, PushRun] = {}
+        self._finishing: list[PushRun] = []
+        """Stopped, and still saying goodbye to the CDN: their names are free again."""
+
+    @property
+    def empty(self) -> bool:
+        return not self._places
+
+    @property
+    def session_count(self) -> int:
+        return sum(place.session is not None for place in self._places.values())
+
+    @property
+    def runs(self) -> list[PushRun]:
+        """Active ones, and those still saying goodbye."""
+        return [*self._runs.values(), *self._finishing]
+
+    @property
+    def task_count(self) -> int:
+        return len(self._runs)
+
+    # publishers
+
+    def seat(self, key: StreamKey, session: PublisherSession) -> str:
+        """Gives a stream's place to `session`, from an older one if need be; returns the session's id."""
+        session_id = secrets.token_urlsafe(16)
+        place = self._place(key)
+        if place.session is not None:
+            self._leave(place, "a newer session publishes this stream")
+        place.session = session
+        place.session_id = session_id
+        place.stream.kinds = session.kinds
+        place.stream.on_key_frame_wanted = lambda: session.request_key_frame(self._around.clock())
+        session.on_frame = place.stream.deliver
+        session.on_closed = lambda reason: self._session_closed(key, session_id, reason)
+        log.info("publisher joined", **_names(key), kinds=sorted(session.kinds))
+        return session_id
+
+    def session(self, key: StreamKey, session_id: str) -> PublisherSession | None:
+        place = self._places.get(key)
+        if place is None or place.session is None or not secrets.compare_digest(place.session_id, session_id):
+            return None
+        return place.session
+
+    def unpublish(self, key: StreamKey, session_id: str) -> bool:
+        if self.session(key, session_id) is None:
+            return False
+        self._session_closed(key, session_id, "the publisher ended its session")
+        return True
+
+    def _session_closed(self, key: StreamKey, session_id: str, reason: str) -> None:
+        place = self._places.get(key)
+        if place is None or place.session is None or place.session_id != session_id:
+            return
+        self._leave(place, reason)
+
+    def _leave(self, place: _Place, reason: str) -> None:
+        session, place.session = place.session, None
+        if session is not None:
+            log.info("publisher left", **_names(place.stream.key), reason=reason)
+            session.close(reason)
+        place.stream.publisher_left(self._around.clock())
+
+    # tasks
+
+    def start(self, spec: TaskSpec) -> bool:
+        """Begins a task; False: one of that name is active."""
+        active = self._runs.get(spec.key.task_id)
+        if active is not None:
+            return False
+        place = self._place(spec.stream)
+        around = self._around
+        self._runs[spec.key.task_id] = PushRun(
+            spec,
+            place.stream,
+            place.feed,
+            connect=around.connect,
+            clock=around.clock,
+            wall=around.wall,
+            jitter=around.jitter,
+            on_change=self._run_changed,
+            first_timestamp=around.settings.first_timestamp,
+        )
+        return True
+
+    def run(self, task_id: str) -> PushRun | None:
+        """The active task of that name."""
+        return self._runs.get(task_id)
+
+    def _run_changed(self, run: PushRun) -> None:
+        if not run.active and self._runs.get(run.spec.key.task_id) is run:
+            del self._runs[run.spec.key.task_id]
+            self._finishing.append(run)
+        self._around.on_task_change(run)
+
+    # time
+
+    def tick(self, now: float) -> None:
+        """Everything that happens in the room: packets in, frames across, bytes out, deadlines."""
+        for place in tuple(self._places.values()):
+            try:
+                self._tick_place(place, now)
+            except Exception:
+                # What one stream brings must not cost the others theirs.
+                log.exception("a stream failed", **_names(place.stream.key))
+                self._leave(place, "an internal error")
+        for run in self.runs:
+            try:
+                run.tick(now)
+            except Exception:
+                log.exception("a push failed", task_id=run.spec.key.task_id)
+                run.fail("an internal error")
+        self._sweep()
+
+    def _tick_place(self, place: _Place, now: float) -> None:
+        stream, session = place.stream, place.session
+        if session is not None:
+            session.key_frames_wanted = place.feed.active
+            session.tick(now)
+            if session.last_media is not None:
+                stream.media_seen(session.last_media, now)
+        stream.poll(now)
+        place.feed.tick(now)
+
+    def _sweep(self) -> None:
+        self._finishing = [run for run in self._finishing if not run.task.ended]
+        wanted = {run.spec.stream for run in self.runs}
+        for key, place in tuple(self._places.items()):
+            if place.session is None and key not in wanted:
+                del self._places[key]
+
+    def close(self, reason: str) -> None:
+        """Stops every task and sends every publisher away; the tasks' goodbyes still need ticks."""
+        for run in tuple(self._runs.values()):
+            run.stop(StopReason.UNKNOWN)
+        for place in self._places.values():
+            if place.session is not None:
+                self._leave(place, reason)
+
+    def _place(self, key: StreamKey) -> _Place:
+        place = self._places.get(key)
+        if place is None:
+            stream = Stream(key)
+            place = self._places[key] = _Place(stream, Feed(stream, self._make_transcoder))
+        return place
+
+    def _make_transcoder(self) -> Transcoder:
+        settings = self._around.settings
+        return Transcoder(coder=settings.audio_coder, bit_rate=settings.audio_bit_rate)
+
+
+def _names(key: StreamKey) -> dict[str, object]:
+    return {"app_id": key.app_id, "room_id": key.room_id, "user_id": key.user_id, "stream_type": int(key.stream_type)}

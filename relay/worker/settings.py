@@ -1,0 +1,22 @@
+"""What a worker process is told once, when it begins."""
+
+from dataclasses import dataclass, field
+
+from relay.push.transcode import DEFAULT_BIT_RATE, DEFAULT_CODER
+from relay.rtc.settings import RtcSettings
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    tick: float = 0.02
+    """Seconds from one look at the sockets to the next: latency against cost."""
+    rtc: RtcSettings = field(default_factory=RtcSettings)
+    audio_coder: str = DEFAULT_CODER
+    audio_bit_rate: int = DEFAULT_BIT_RATE
+    """Bits per second of the AAC."""
+    max_sessions: int = 1000
+    """Publishers at once."""
+    max_tasks: int = 1000
+    """Running pushes at once."""
+    first_timestamp: int = 0
+    """Milliseconds at which each push's RTMP clock begins."""

@@ -1,0 +1,196 @@
+"""One process's worker: its rooms by name, moved on by one tick.
+
+All media work of the process happens inside `tick`: there is no task per stream, no callback per packet and nothing to
+await, so a stream costs what its packets cost and no wake-up of its own.
+"""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from relay.core.ident import RoomKey, StreamKey, TaskKey
+from relay.core.offer import NotTakingWork, StaleSession, UnknownSession
+from relay.core.task import State, TaskSnapshot, TaskSpec
+from relay.push.connection import Connection
+from relay.push.run import PushRun
+from relay.rtc.publisher import PublisherSession
+from relay.worker.room import Room, Surroundings
+from relay.worker.settings import WorkerSettings
+
+log = structlog.get_logger(__name__)
+
+CLOSE_TIME = 2.0
+"""Seconds that tasks get to say goodbye to their CDNs when the worker closes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A publisher let in: its resource, the answer's SDP, and the entity tag of its ICE session (RFC 9725, 4.3)."""
+
+    session_id: str
+    answer: str
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStats:
+    """A worker at one moment."""
+
+    publishers: int
+    tasks: dict[State, int]
+    """Active tasks by state."""
+    bytes_sent: int
+    """By active tasks."""
+    tick_cpu: float
+    """CPU seconds spent inside ticks since the worker began."""
+
+
+class WorkerFull(Exception):
+    """The worker runs as many tasks as it may."""
+
+
+class Worker:
+    """Rooms of one process. `on_task_change` hears of every change of a task's state or last error."""
+
+    def __init__(self, settings: WorkerSettings, on_task_change: Callable[[TaskSnapshot], None]) -> None:
+        self.settings = settings
+        self.tick_cpu = 0.0
+        """CPU seconds spent inside ticks: reception, sound, packaging and writing to CDNs."""
+        self._rooms: dict[RoomKey, Room] = {}
+        self._on_task_change = on_task_change
+        self._ticking: asyncio.Task[None] | None = None
+        self._answering = 0
+
+    # life
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._around = Surroundings(
+            settings=self.settings,
+            connect=lambda url, listener: Connection.open(url, listener),
+            clock=loop.time,
+            wall=lambda: time.time_ns() // 1_000_000,
+            jitter=random.random,
+            on_task_change=self._task_changed,
+        )
+        self._ticking = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Stops every task politely, sends the publishers away, and ends the ticks."""
+        for room in self._rooms.values():
+            room.close("the relay is shutting down")
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + CLOSE_TIME
+        while self._rooms and loop.time() < deadline:
+            await asyncio.sleep(self.settings.tick)
+        if self._ticking is not None:
+            self._ticking.cancel()
+            await asyncio.wait([self._ticking])
+            self._ticking = None
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            now = loop.time()
+            began = time.thread_time()
+            self.tick(now)
+            self.tick_cpu += time.thread_time() - began
+            # A late tick is not made up for: the next one takes what has come meanwhile.
+            due = max(due + self.settings.tick, loop.time())
+            await asyncio.sleep(due - loop.time())
+
+    def tick(self, now: float) -> None:
+        for key, room in tuple(self._rooms.items()):
+            room.tick(now)
+            if room.empty:
+                del self._rooms[key]
+
+    # publishers
+
+    async def publish(self, key: StreamKey, offer: str) -> Published:
+        """Answers a WHIP offer. Raises `PublishError`."""
+        sessions = sum(room.session_count for room in self._rooms.values()) + self._answering
+        if sessions >= self.settings.max_sessions:
+            raise NotTakingWork(f"this relay takes {self.settings.max_sessions} publishers at once; try again later")
+        self._answering += 1
+        try:
+            session, answer = await PublisherSession.answer(offer, settings=self.settings.rtc)
+        finally:
+            self._answering -= 1
+        return Published(self._room(key.room).seat(key, session), answer, session.etag)
+
+    async def trickle(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None:
+        """Takes candidates from an SDP fragment. Raises `PublishError`."""
+        room = self._rooms.get(key.room)
+        session = room.session(key, session_id) if room is not None else None
+        if session is None:
+            raise UnknownSession("there is no such session; it may have ended")
+        if etag is not None and etag != session.etag:
+            raise StaleSession("If-Match names another ICE session than the one that runs")
+        await session.trickle(fragment)
+
+    def unpublish(self, key: StreamKey, session_id: str) -> bool:
+        """False: there is no such session."""
+        room = self._rooms.get(key.room)
+        return room is not None and room.unpublish(key, session_id)
+
+    # tasks
+
+    def start_task(self, spec: TaskSpec) -> bool:
+        """False: a task of that name is active. Raises `WorkerFull`."""
+        tasks = sum(room.task_count for room in self._rooms.values())
+        if tasks >= self.settings.max_tasks:
+            raise WorkerFull(f"this relay runs {self.settings.max_tasks} tasks at once; try again later")
+        return self._room(spec.key.room).start(spec)
+
+    def stop_task(self, key: TaskKey) -> bool:
+        """False: no active task of that name."""
+        run = self._run_of(key)
+        if run is None:
+            return False
+        run.stop()
+        return True
+
+    def snapshot(self, key: TaskKey) -> TaskSnapshot | None:
+        """The active task of that name as it stands."""
+        run = self._run_of(key)
+        return run.snapshot() if run is not None else None
+
+    def stats(self) -> WorkerStats:
+        runs = [run for room in self._rooms.values() for run in room.runs]
+        snapshots = [run.snapshot() for run in runs]
+        return WorkerStats(
+            publishers=sum(room.session_count for room in self._rooms.values()),
+            tasks=dict(Counter(snapshot.state for snapshot in snapshots)),
+            bytes_sent=sum(snapshot.bytes_sent for snapshot in snapshots),
+            tick_cpu=self.tick_cpu,
+        )
+
+    def _run_of(self, key: TaskKey) -> PushRun | None:
+        room = self._rooms.get(key.room)
+        return room.run(key.task_id) if room is not None else None
+
+    def _room(self, key: RoomKey) -> Room:
+        room = self._rooms.get(key)
+        if room is None:
+            room = self._rooms[key] = Room(key, self._around)
+        return room
+
+    def _task_changed(self, run: PushRun) -> None:
+        snapshot = run.snapshot()
+        log.info(
+            "task",
+            app_id=snapshot.spec.key.app_id,
+            room_id=snapshot.spec.key.room_id,
+            task_id=snapshot.spec.key.task_id,
+            state=snapshot.state.value,
+            push_url=str(snapshot.spec.push_url),
+            error=snapshot.last_error,
+        )
+        self._on_task_change(snapshot)
