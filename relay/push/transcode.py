@@ -132,7 +132,7 @@ class Transcoder:
         step = 0 if self._next_rtp is None else packet.rtp_time - self._next_rtp
         # After silence the sound takes its exact place. Else the RTP timestamps give a gap exactly, and the time decides
         # where it disagrees with them by much (another session, a new mapping).
-        if self._last is None or abs(offset) >= _HARD and abs(step - offset) >= _HARD:
+        if self._last is None or (abs(offset) >= _HARD and abs(step - offset) >= _HARD):
             gap = round(offset)
         else:
             gap = step if abs(step - offset) < _HARD else 0

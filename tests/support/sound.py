@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from itertools import pairwise
 
 import av
 from av.audio.codeccontext import AudioCodecContext
@@ -50,7 +51,9 @@ def decode_opus(packets: Iterable[bytes]) -> tuple["array[float]", "array[float]
     decoder = av.CodecContext.create("libopus", "r")
     decoder.sample_rate, decoder.layout = 48_000, "stereo"
     resampler = av.AudioResampler(format="fltp", layout="stereo", rate=RATE)
-    frames = [piece for data in packets for frame in decoder.decode(av.Packet(data)) for piece in resampler.resample(frame)]
+    frames = [
+        piece for data in packets for frame in decoder.decode(av.Packet(data)) for piece in resampler.resample(frame)
+    ]
     return _planes(frames)
 
 
@@ -74,7 +77,7 @@ def _planes(frames: Iterable[av.AudioFrame]) -> tuple["array[float]", "array[flo
 
 def largest_step(samples: Sequence[float]) -> float:
     """The largest difference of two neighbouring samples: a click is one that the source does not have."""
-    return max(abs(b - a) for a, b in zip(samples, samples[1:], strict=False))
+    return max(abs(b - a) for a, b in pairwise(samples))
 
 
 def level(samples: Sequence[float], start: float, end: float) -> float:
