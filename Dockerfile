@@ -1,0 +1,26 @@
+# The relay in a slim image. Media comes in over UDP: publish the port range and say which address publishers can reach.
+#   docker build -t relay .
+#   docker run -p 8080:8080 -p 40000-40099:40000-40099/udp -e RELAY_ADVERTISED_ADDRESS=203.0.113.7 relay
+FROM python:3.12-slim AS build
+WORKDIR /src
+COPY pyproject.toml README.md ./
+COPY relay relay
+COPY fixtures/clip.mp4 fixtures/clip.mp4
+RUN python -m venv /opt/relay && /opt/relay/bin/pip install --no-cache-dir .
+
+FROM python:3.12-slim
+COPY --from=build /opt/relay /opt/relay
+RUN useradd --system --no-create-home relay
+USER relay
+# Inside a container the network is the operator's: what may reach the port is decided by what -p publishes.
+ENV PATH=/opt/relay/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    RELAY_HOST=0.0.0.0 \
+    RELAY_PORT=8080 \
+    RELAY_INSECURE=true \
+    RELAY_UDP_PORTS=40000-40099
+EXPOSE 8080/tcp 40000-40099/udp
+HEALTHCHECK --interval=10s --timeout=3s --start-period=5s \
+  CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/healthz', timeout=2)"]
+STOPSIGNAL SIGTERM
+CMD ["relay", "serve"]
