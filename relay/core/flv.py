@@ -1,5 +1,5 @@
-"""FLV: file header, tags, and the tag bodies that RTMP messages carry as well (Adobe "Video File Format Specification" 10.1,
-annex E; bodies of H.264 and AAC as of E.4.3.1 and E.4.2.2)."""
+"""FLV: file header, tags, and the tag bodies that RTMP messages carry as well (Adobe "Video File Format Specification"
+10.1, annex E; the bodies of H.264 and AAC: E.4.3.1 and E.4.2.2)."""
 
 from dataclasses import dataclass
 
@@ -42,7 +42,7 @@ class Tag:
     @property
     def is_key(self) -> bool:
         """A video key frame."""
-        return self.type == VIDEO and self.body[0] >> 4 == 1 and self.body[1:2] == b"\1"
+        return self.type == VIDEO and self.body[1:2] == b"\1" and self.body[0] >> 4 == 1
 
 
 def video_body(avcc: bytes, *, key: bool) -> bytes:

@@ -1,7 +1,7 @@
 """Push URLs: `rtmp://host[:port]/app[/more]/key[?query]`, or `rtmps://` for TLS.
 
 The application is everything before the last slash of the path; the stream name is the rest with its query, which is
-where CDN tokens live. Percent-encoding is passed on as it stands, as OBS and FFmpeg do: a CDN's URLs are made for those.
+where CDN tokens live. Percent-encoding is passed on as it stands, as OBS and FFmpeg do: CDNs' URLs are made for those.
 The key, the query and the userinfo are secrets: `str`, `repr` and `redacted` do not show them.
 """
 
@@ -43,7 +43,7 @@ class PushUrl:
         if len(text) > MAX_LENGTH:
             raise ValueError(f"the push URL is longer than {MAX_LENGTH} characters: shorten it")
         if any(character.isspace() or not character.isprintable() for character in text):
-            raise ValueError("the push URL has a space or control character in it: remove it or percent-encode it")
+            raise ValueError("the push URL has a space or control character in it: remove it")
         scheme, separator, rest = text.partition("://")
         scheme = scheme.lower()
         if not separator or scheme not in DEFAULT_PORTS:

@@ -1,4 +1,4 @@
-"""AMF0, the value encoding of RTMP commands and FLV script data (Adobe "Action Message Format -- AMF 0", December 2007).
+"""AMF0, the value encoding of RTMP commands and FLV script data (Adobe "Action Message Format -- AMF 0", 2007).
 
 Numbers are `float`, objects and typed objects `dict`, ECMA arrays `EcmaArray`, strict arrays `list`; null, undefined
 and unsupported are `None`; dates come out as milliseconds (`float`), XML as its text.
@@ -8,7 +8,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-Value: TypeAlias = "None | bool | float | str | Sequence[Value] | Mapping[str, Value]"
+Value: TypeAlias = "bool | float | str | Sequence[Value] | Mapping[str, Value] | None"
 
 MAX_DEPTH = 16
 MAX_VALUES = 4096

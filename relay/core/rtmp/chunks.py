@@ -1,4 +1,4 @@
-"""The RTMP chunk stream (Adobe RTMP specification 1.0, section 5.3): messages cut into interleaved chunks, both ways."""
+"""The RTMP chunk stream (Adobe RTMP specification 1.0, section 5.3): messages cut into chunks, and whole again."""
 
 from relay.core.rtmp.messages import Message, Type
 

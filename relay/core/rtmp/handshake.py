@@ -14,7 +14,7 @@ class HandshakeError(ValueError):
 
 
 class Handshake:
-    """`opening()` is sent first (the server's after the first bytes came); `receive` until `done`, then `rest` is chunks."""
+    """One side: send `opening()`, the server once it hears the client; `receive` until `done`, then read `rest()`."""
 
     __slots__ = ("_answered", "_buffer", "_first", "done")
 

@@ -1,4 +1,4 @@
-"""RTMP messages: their types, the control messages' bodies and commands (Adobe RTMP specification 1.0, sections 5.4, 6, 7)."""
+"""RTMP messages: types, bodies of control messages, commands (Adobe RTMP specification 1.0, sections 5.4, 6, 7)."""
 
 import enum
 from dataclasses import dataclass

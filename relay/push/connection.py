@@ -1,0 +1,316 @@
+"""One RTMP connection to a CDN: the asyncio shell around `core.rtmp.Publisher`, with deadlines and stall detection."""
+
+import asyncio
+import errno
+import fcntl
+import functools
+import os
+import socket
+import ssl
+import struct
+import termios
+from dataclasses import dataclass
+from typing import Protocol
+
+from relay.core.push_url import PushUrl
+from relay.core.rtmp import publisher
+from relay.core.rtmp.handshake import NONCE_SIZE
+from relay.core.rtmp.publisher import Connected, Publisher, PublishStarted, Refused, State
+
+HIGH_WATER = 256 * 1024
+"""Bytes waiting in the transport beyond which the connection is not `writable`."""
+SEND_BUFFER = 256 * 1024
+"""SO_SNDBUF: what waits longer waits in the backlog, where it can be dropped."""
+MAX_ADDRESSES = 4
+"""Addresses of a name that are tried, each with its share of the connect deadline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The last event: the connection is no more."""
+
+    reason: str
+    """For people, without secrets."""
+
+
+Event = Connected | PublishStarted | Refused | Lost
+
+
+class Listener(Protocol):
+    def on_event(self, event: Event) -> None:
+        """Connected, PublishStarted, Refused: each at most once, in order; then Lost, once and last.
+
+        `abort` silences it. Called on the event loop, never from inside a call of the listener's own.
+        """
+
+
+@functools.cache
+def default_tls() -> ssl.SSLContext:
+    """Verifies certificates against the system's authorities. Made once: reading those takes tens of milliseconds."""
+    return ssl.create_default_context()
+
+
+class Connection(asyncio.Protocol):
+    """`open` it; after PublishStarted `send` tags and `flush` once a tick, while `writable`; `poll` once a tick too."""
+
+    def __init__(
+        self, url: PushUrl, listener: Listener, *, connect_timeout: float, publish_timeout: float, stall_timeout: float
+    ) -> None:
+        self._url = url
+        self._listener: Listener | None = listener
+        self._loop = asyncio.get_running_loop()
+        self._publisher = Publisher(url, nonce=os.urandom(NONCE_SIZE))
+        self._transport: asyncio.Transport | None = None
+        self._closed = self._loop.create_future()
+        self._opening: asyncio.Task[None] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._connect_timeout = connect_timeout
+        self._publish_timeout = publish_timeout
+        self._stall_timeout = stall_timeout
+        self._finishing = False
+        self._queued = 0
+        self._drained = 0
+        self._drained_at: float | None = None
+
+    @classmethod
+    def open(
+        cls,
+        url: PushUrl,
+        listener: Listener,
+        *,
+        tls: ssl.SSLContext | None = None,
+        connect_timeout: float = 5.0,
+        publish_timeout: float = 10.0,
+        stall_timeout: float = 20.0,
+    ) -> "Connection":
+        """Starts name lookup, TCP, TLS for `rtmps` and publishing; what comes of it is told to `listener`, later.
+
+        Seconds: `connect_timeout` until TCP and TLS stand, `publish_timeout` until PublishStarted, both from now;
+        `stall_timeout` without progress while data waits. `tls`: `default_tls()` if not given.
+        """
+        connection = cls(
+            url,
+            listener,
+            connect_timeout=connect_timeout,
+            publish_timeout=publish_timeout,
+            stall_timeout=stall_timeout,
+        )
+        connection._deadline = connection._loop.call_later(publish_timeout, connection._too_late)
+        connection._opening = connection._loop.create_task(
+            connection._open((tls or default_tls()) if url.tls else None)
+        )
+        return connection
+
+    @property
+    def writable(self) -> bool:
+        """Publishing, and the peer takes what it is sent. While it is False, media waits in the backlog."""
+        return (
+            self._publisher.state is State.LIVE
+            and self._transport is not None
+            and self._transport.get_write_buffer_size() < HIGH_WATER
+        )
+
+    @property
+    def bytes_written(self) -> int:
+        """Bytes handed to the kernel, without TLS's own."""
+        waiting = self._transport.get_write_buffer_size() if self._transport is not None else 0
+        return max(0, self._queued - waiting)
+
+    def send(self, tag_type: int, timestamp: int, body: bytes) -> None:
+        """Queues one FLV tag (timestamp: ms, any size) for `flush`. Nothing happens unless publishing has begun."""
+        if self._publisher.state is State.LIVE:
+            self._publisher.send(tag_type, timestamp, body)
+
+    def flush(self) -> None:
+        """Writes what is queued, in one call."""
+        pieces = self._publisher.data_to_send()
+        if pieces and self._transport is not None and not self._transport.is_closing():
+            self._queued += sum(map(len, pieces))
+            self._transport.writelines(pieces)
+
+    def poll(self, now: float) -> None:
+        """Once a tick or so: a connection whose peer takes nothing for too long while data waits is lost, a little later."""
+        if self._transport is None or self._listener is None:
+            return
+        waiting = self._transport.get_write_buffer_size() + self._unacknowledged()
+        drained = self._queued - waiting
+        if self._drained_at is None or waiting == 0 or drained > self._drained:
+            self._drained, self._drained_at = max(drained, self._drained), now
+        elif now - self._drained_at >= self._stall_timeout:
+            self._loop.call_soon(self._lose, f"stalled: the server has taken nothing for {self._stall_timeout:g} s")
+
+    def finish(self, deadline: float = 1.0) -> None:
+        """Flush, FCUnpublish, deleteStream, close; `deadline` seconds later it is cut. Lost("finished") comes then."""
+        if self._listener is None or self._finishing:
+            return
+        self._finishing = True
+        self._stop_timer()
+        self._publisher.close()
+        if self._transport is None:
+            self._loop.call_soon(self._lose, "finished")
+            return
+        self.flush()
+        self._deadline = self._loop.call_later(deadline, self._lose, "finished")
+        if self._transport.can_write_eof():
+            # The server closes when it has read all: closing with its answers unread could cost it the last bytes.
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Ends it at once, whatever its state; the listener hears nothing more."""
+        self._listener = None
+        self._end()
+
+    async def wait_closed(self) -> None:
+        """Until no task, timer or socket of it is left."""
+        if self._opening is not None:
+            await asyncio.wait([self._opening])
+        if self._transport is not None:
+            await asyncio.shield(self._closed)
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 -- a stream transport, for the type checker
+        self._transport = transport
+        transport.set_write_buffer_limits(high=HIGH_WATER)
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        if self._listener is None:
+            transport.abort()
+            return
+        self.flush()
+
+    def data_received(self, data: bytes) -> None:
+        if self._listener is None or self._finishing:
+            return
+        for event in self._publisher.receive(data):
+            match event:
+                case publisher.Closed(code):
+                    self._lose(f"the server ended the stream: {code}")
+                case publisher.ProtocolFailed(reason):
+                    self._lose(f"protocol error: {reason}")
+                case Refused():
+                    self._tell(event)
+                    self._lose(f"refused: {event.code or event.description or 'without a reason'}")
+                case PublishStarted():
+                    self._stop_timer()
+                    self._tell(event)
+                case _:
+                    self._tell(event)
+        self.flush()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def pause_writing(self) -> None:
+        # What a peer sends can make us answer: one that does not read is not read from either.
+        if self._transport is not None and not self._finishing:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self._closed.done():
+            self._closed.set_result(None)
+        if self._finishing:
+            self._lose("finished")
+        else:
+            how = "closed the connection" if error is None else f"broke the connection ({describe(error)})"
+            self._lose(f"the server {how} {self._publisher.state.value}")
+
+    # inside
+
+    async def _open(self, tls: ssl.SSLContext | None) -> None:
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                await self._connect(tls)
+        except TimeoutError:
+            self._lose(f"connect: no answer within {self._connect_timeout:g} s")
+        except (OSError, ValueError) as error:
+            self._lose(f"connect: {describe(error)}")
+
+    async def _connect(self, tls: ssl.SSLContext | None) -> None:
+        deadline = self._loop.time() + self._connect_timeout
+        found = await self._loop.getaddrinfo(self._url.host, self._url.port, type=socket.SOCK_STREAM)
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))[:MAX_ADDRESSES]
+        for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+            try:
+                async with asyncio.timeout((deadline - self._loop.time()) / left):
+                    await self._loop.create_connection(
+                        lambda: self,
+                        address,
+                        self._url.port,
+                        ssl=tls,
+                        server_hostname=self._url.host if tls else None,
+                    )
+            except OSError:  # TimeoutError too
+                if left == 1:
+                    raise
+            else:
+                return
+
+    def _unacknowledged(self) -> int:
+        """Bytes in the kernel that the peer has not acknowledged: on a slow stream those alone can last a minute."""
+        assert self._transport is not None  # noqa: S101 -- its caller looked, for the type checker
+        try:
+            answer = fcntl.ioctl(self._transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+        except OSError:
+            return 0
+        return int(struct.unpack("i", answer)[0])
+
+    def _too_late(self) -> None:
+        if self._transport is None:
+            self._lose(f"connect: no answer within {self._publish_timeout:g} s")
+        else:
+            self._lose(f"publish: not begun within {self._publish_timeout:g} s, last {self._publisher.state.value}")
+
+    def _tell(self, event: Event) -> None:
+        if self._listener is not None:
+            self._listener.on_event(event)
+
+    def _lose(self, reason: str) -> None:
+        listener, self._listener = self._listener, None
+        self._end()
+        if listener is not None:
+            listener.on_event(Lost(reason))
+
+    def _end(self) -> None:
+        self._stop_timer()
+        self._publisher.close()
+        if self._transport is not None:
+            self._transport.abort()
+        elif self._opening is not None and self._opening is not asyncio.current_task():
+            self._opening.cancel()
+
+    def _stop_timer(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+def describe(error: BaseException) -> str:
+    """What went wrong, in words that hold no address and no secret."""
+    match error:
+        case socket.gaierror():
+            return "the host's name cannot be resolved"
+        case ssl.SSLCertVerificationError():
+            return f"the server's certificate is not accepted: {error.verify_message}"
+        case ssl.SSLError():
+            return f"TLS failed: {error.reason or 'no reason given'}"
+        case TimeoutError():
+            return "no answer"
+        case ConnectionRefusedError():
+            return "connection refused"
+        case ConnectionResetError():
+            return "connection reset"
+        case OSError(errno=int(number)):
+            return f"{os.strerror(number)} ({errno.errorcode.get(number, number)})"
+        case ValueError():  # of the IDNA codec and of ssl
+            return "the host's name is not valid"
+        case _:
+            return type(error).__name__
