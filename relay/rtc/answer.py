@@ -1,0 +1,230 @@
+"""What a WHIP offer gets for an answer (RFC 9725, RFC 9429): H.264 and Opus, received only, on one transport.
+
+`decide` reads and judges, `write_answer` puts the verdict into words; both are pure. The choices are those of the
+media contract: what lets real publishers send good pictures to a CDN that takes H.264.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from aioice.candidate import Candidate
+
+from relay.core.offer import OfferMalformed, OfferRefused
+from relay.core.rtp.reception import TrackSpec
+from relay.rtc import sdp
+from relay.rtc.parameters import LocalParameters, RemoteParameters
+from relay.rtc.simulcast import highest_rid
+
+START_BITRATE = 2500
+"""kbit/s that Chromium begins with instead of feeling its way up from 300."""
+_OPUS_PARAMETERS = "minptime=10;useinbandfec=1;stereo=1;maxaveragebitrate=128000"
+_MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
+_STREAM_ID = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
+_REPAIRED_ID = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"
+_PROFILES = (0x42, 0x4D, 0x64)
+"""profile_idc of (constrained) baseline, main and (constrained) high: what CDNs and players decode."""
+_PROTOCOLS = ("UDP/TLS/RTP/SAVPF", "UDP/TLS/RTP/SAVP", "RTP/SAVPF", "RTP/SAVP")
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedSection:
+    """One media section that the answer takes."""
+
+    index: int
+    section: sdp.Section
+    codec: sdp.Codec
+    rtx: sdp.Codec | None
+    rid: str | None
+    """The one simulcast layer that is asked for (RFC 8851)."""
+
+    @property
+    def track(self) -> TrackSpec:
+        # A simulcast offer's SSRCs, where given at all, do not say which layer they are.
+        ssrc, rtx_ssrc = self.section.ssrcs() if self.rid is None else (None, None)
+        return TrackSpec(
+            kind="video" if self.section.kind == "video" else "audio",
+            payload_type=self.codec.payload_type,
+            clock_rate=self.codec.clock_rate,
+            rtx_payload_type=self.rtx.payload_type if self.rtx else None,
+            nack=self.section.kind == "audio" or "nack" in self.codec.feedback,
+            ssrc=ssrc,
+            rtx_ssrc=rtx_ssrc if self.rtx else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A readable offer that can be taken, and how."""
+
+    offer: sdp.Description
+    accepted: tuple[AcceptedSection, ...]
+    role: Literal["client", "server"]
+    """Our DTLS role."""
+    remote: RemoteParameters
+    candidates: tuple[Candidate, ...]
+
+    @property
+    def tracks(self) -> tuple[TrackSpec, ...]:
+        return tuple(section.track for section in self.accepted)
+
+
+def decide(text: str) -> Decision:
+    """`OfferMalformed` (400) or `OfferRefused` (406), each with what to do about it."""
+    offer = sdp.parse_session(text)
+    accepted = tuple(
+        _accept(index, section)
+        for index, section in enumerate(offer.media)
+        if section.kind in ("audio", "video") and _sends(section)
+    )
+    if not accepted:
+        _refuse_nothing_sent(offer)
+    for kind, source in (("video", "camera"), ("audio", "microphone")):
+        if sum(a.section.kind == kind for a in accepted) > 1:
+            raise OfferRefused(
+                f"The offer has more than one {kind} section; a session carries one (RFC 9725 section 4.4.1). Publish "
+                f"the second {source} or the screen in a session of its own, with StreamType=1 for the screen."
+            )
+    if len(accepted) > 1 and not {a.section.mid for a in accepted} <= set(offer.bundle()):
+        raise OfferRefused(
+            "The offer does not bundle its audio and video (a=group:BUNDLE, RFC 9143). "
+            'Make the peer connection with bundlePolicy "max-bundle".'
+        )
+    first = accepted[0].section
+    return Decision(offer, accepted, _role(offer, first), offer.transport(first), tuple(offer.candidates()))
+
+
+def _sends(section: sdp.Section) -> bool:
+    """It is offered (port 0 with bundle-only is, RFC 9143 section 6) and media would come from it."""
+    offered = section.port != 0 or section.has("bundle-only")
+    return offered and section.direction in ("sendonly", "sendrecv")
+
+
+def _refuse_nothing_sent(offer: sdp.Description) -> None:
+    if all(section.kind == "application" for section in offer.media):
+        raise OfferRefused("The offer has only a data channel. Add an audio or video track before making the offer.")
+    raise OfferRefused(
+        "The offer sends no audio and no video: every section is recvonly, inactive or rejected. This endpoint "
+        "receives; add a track with direction sendonly. To watch a stream, an endpoint of another kind is needed."
+    )
+
+
+def _accept(index: int, section: sdp.Section) -> AcceptedSection:
+    if section.protocol not in _PROTOCOLS:
+        raise OfferRefused(
+            f"The {section.kind} section is offered over {section.protocol[:40]}; only DTLS-SRTP is taken."
+        )
+    if not section.has("rtcp-mux"):
+        raise OfferRefused(
+            f"The {section.kind} section has no a=rtcp-mux (RFC 5761), which WHIP requires. "
+            'Use rtcpMuxPolicy "require".'
+        )
+    codecs = section.codecs()
+    codec = _choose_h264(codecs) if section.kind == "video" else _choose_opus(codecs)
+    rtx = next((c for c in codecs if c.name == "rtx" and c.parameters.get("apt") == str(codec.payload_type)), None)
+    return AcceptedSection(index, section, codec, rtx, highest_rid(section))
+
+
+def _choose_h264(codecs: list[sdp.Codec]) -> sdp.Codec:
+    usable = [c for c in codecs if c.name == "h264" and c.clock_rate == 90000 and _usable_h264(c)]
+    for mode in ("1", "0"):
+        for codec in usable:
+            if codec.parameters.get("packetization-mode", "0") == mode:
+                return codec
+    offered = ", ".join(dict.fromkeys(c.rtpmap.split("/")[0][:20] for c in codecs if c.name not in _REPAIR)) or "none"
+    raise OfferRefused(
+        f"The offer has no H.264 video that can be passed on (codecs offered: {offered}). RTMP carries H.264 in "
+        "baseline, main or high profile. In a browser, put H264 first with RTCRtpTransceiver.setCodecPreferences; "
+        "in Firefox, enable the OpenH264 plugin; or publish from a browser or encoder that has H.264."
+    )
+
+
+_REPAIR = ("rtx", "red", "ulpfec", "flexfec-03")
+
+
+def _usable_h264(codec: sdp.Codec) -> bool:
+    """RFC 6184 section 8.1; without a profile-level-id it is baseline."""
+    profile = codec.parameters.get("profile-level-id", "42000a")
+    return re.fullmatch(r"[0-9A-Fa-f]{6}", profile) is not None and int(profile[:2], 16) in _PROFILES
+
+
+def _choose_opus(codecs: list[sdp.Codec]) -> sdp.Codec:
+    for codec in codecs:
+        if codec.name == "opus" and codec.clock_rate == 48000:
+            return codec
+    raise OfferRefused("The offer's audio has no Opus. Offer opus/48000/2 (RFC 7587), which every browser has.")
+
+
+def _role(offer: sdp.Description, section: sdp.Section) -> Literal["client", "server"]:
+    """RFC 8842. Passive wherever there is a choice: aiortc as a client refuses an RSA certificate."""
+    setup = next(iter(offer.attribute(section, "setup")), None)
+    if setup in ("actpass", "active"):
+        return "server"
+    if setup == "passive":
+        return "client"
+    raise OfferMalformed("The SDP has no usable a=setup: it must be actpass, active or passive (RFC 8842).")
+
+
+def write_answer(
+    decision: Decision, local: LocalParameters, *, session_id: int, max_video_bitrate: int | None = None
+) -> str:
+    """The answer's text. `session_id`: o= line, below 2^62; `max_video_bitrate`: kbit/s."""
+    accepted = {a.index: a for a in decision.accepted}
+    lines = ["v=0", f"o=- {session_id} 1 IN IP4 0.0.0.0", "s=-", "t=0 0"]
+    taken = {a.section.mid for a in decision.accepted}
+    if group := [mid for mid in decision.offer.bundle() if mid in taken]:
+        lines.append(f"a=group:BUNDLE {' '.join(group)}")
+    for index, section in enumerate(decision.offer.media):
+        if index in accepted:
+            lines += _section(accepted[index], decision, local, max_video_bitrate)
+        else:
+            lines += [f"m={section.kind} 0 {section.protocol} {section.formats[0]}", "c=IN IP4 0.0.0.0"]
+            lines += [f"a=mid:{section.mid}"] * (section.mid is not None) + ["a=inactive"]
+    return "\r\n".join(lines) + "\r\n"
+
+
+def _section(
+    accepted: AcceptedSection, decision: Decision, local: LocalParameters, max_video_bitrate: int | None
+) -> list[str]:
+    section, codec, rtx = accepted.section, accepted.codec, accepted.rtx
+    host, port = local.candidates[0].split()[4:6]
+    payload_types = " ".join(str(c.payload_type) for c in (codec, rtx) if c)
+    lines = [f"m={section.kind} {port} {section.protocol} {payload_types}", f"c=IN IP{6 if ':' in host else 4} {host}"]
+    if section.kind == "video" and max_video_bitrate is not None:
+        lines += [f"b=AS:{max_video_bitrate}", f"b=TIAS:{max_video_bitrate * 1000}"]
+    if section.mid is not None:
+        lines.append(f"a=mid:{section.mid}")
+    lines += ["a=recvonly", "a=rtcp-mux"]
+    if section.has("rtcp-rsize"):
+        lines.append("a=rtcp-rsize")
+    for uri in (_MID, _STREAM_ID, _REPAIRED_ID) if accepted.rid is not None else (_MID,):
+        if number := section.extension(uri):
+            lines.append(f"a=extmap:{number} {uri}")
+    lines += _codec_lines(section.kind, codec, max_video_bitrate)
+    if rtx is not None:
+        lines += [f"a=rtpmap:{rtx.payload_type} {rtx.rtpmap}", f"a=fmtp:{rtx.payload_type} apt={codec.payload_type}"]
+    if accepted.rid is not None:
+        lines += [f"a=rid:{accepted.rid} recv", f"a=simulcast:recv {accepted.rid}"]
+    lines += [f"a=ice-ufrag:{local.ufrag}", f"a=ice-pwd:{local.password}", "a=ice-options:trickle"]
+    lines += [f"a=fingerprint:sha-256 {local.fingerprint}"]
+    lines += [f"a=setup:{'active' if decision.role == 'client' else 'passive'}"]
+    if accepted is decision.accepted[0]:  # the BUNDLE group's transport is described once (RFC 9143 section 7.1.3)
+        lines += [f"a=candidate:{candidate}" for candidate in local.candidates] + ["a=end-of-candidates"]
+    return lines
+
+
+def _codec_lines(kind: str, codec: sdp.Codec, max_video_bitrate: int | None) -> list[str]:
+    number = codec.payload_type
+    lines = [f"a=rtpmap:{number} {codec.rtpmap}"]
+    if kind == "audio":
+        # Browsers do not offer NACK for Opus, but honour it when it is answered: it repairs most losses.
+        return [*lines, f"a=rtcp-fb:{number} nack", f"a=fmtp:{number} {_OPUS_PARAMETERS}"]
+    lines += [f"a=rtcp-fb:{number} {word}" for word in _FEEDBACK if word in codec.feedback]
+    kept = [f"{name}={codec.parameters[name]}" for name in _H264_PARAMETERS if name in codec.parameters]
+    start = START_BITRATE if max_video_bitrate is None else min(START_BITRATE, max_video_bitrate)
+    return [*lines, f"a=fmtp:{number} {';'.join([*kept, f'x-google-start-bitrate={start}'])}"]
+
+
+_FEEDBACK = ("goog-remb", "ccm fir", "nack", "nack pli")
+"""What is answered where it is offered. Not transport-cc: whoever agrees to it must send it."""
+_H264_PARAMETERS = ("level-asymmetry-allowed", "packetization-mode", "profile-level-id")

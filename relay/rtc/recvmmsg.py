@@ -1,0 +1,146 @@
+"""`recvmmsg(2)` by cffi in ABI mode: up to 64 datagrams in one system call, with the kernel's arrival times.
+
+One set of buffers serves the whole process: reading is synchronous and on one thread.
+"""
+
+import errno
+import ipaddress
+import platform
+import socket
+import struct
+import sys
+from functools import lru_cache
+from typing import Any
+
+import cffi  # type: ignore[import-untyped]  # it ships no types
+
+from relay.rtc.udp import MAX_DATAGRAM, UdpTransport
+
+_BATCH = 64
+_ROUNDS = 16
+"""System calls for one socket in one read: 1024 datagrams, so that one flood does not hold up the other sessions."""
+_NAME = 28  # sizeof(struct sockaddr_in6)
+_CONTROL = 64
+_SO_TIMESTAMPNS = 35  # <asm-generic/socket.h>; Python 3.11's socket module has no name for it
+_STAMP = struct.Struct("=QiiQQ")  # struct cmsghdr, then struct timespec
+_MSG_DONTWAIT = 0x40
+
+_DECLARATIONS = """
+struct iovec { void *iov_base; size_t iov_len; };
+struct msghdr {
+    void *msg_name; unsigned int msg_namelen;
+    struct iovec *msg_iov; size_t msg_iovlen;
+    void *msg_control; size_t msg_controllen;
+    int msg_flags;
+};
+struct mmsghdr { struct msghdr msg_hdr; unsigned int msg_len; };
+int recvmmsg(int sockfd, struct mmsghdr *msgvec, unsigned int vlen, int flags, void *timeout);
+"""
+
+
+@lru_cache(maxsize=1)
+def available() -> bool:
+    """64-bit Linux on a processor whose constants are those of asm-generic, with a C library that has the call."""
+    if sys.platform != "linux" or sys.maxsize < 2**32 or platform.machine() not in ("x86_64", "aarch64", "riscv64"):
+        return False
+    try:
+        _buffers()
+    except (OSError, AttributeError):
+        return False
+    return True
+
+
+class _Buffers:
+    """64 message headers, each with room for a datagram, its sender and its time stamp."""
+
+    def __init__(self) -> None:
+        self.ffi = ffi = cffi.FFI()
+        ffi.cdef(_DECLARATIONS)
+        self.lib: Any = ffi.dlopen(None)
+        self.call = self.lib.recvmmsg
+        self._payload = ffi.new("unsigned char[]", _BATCH * MAX_DATAGRAM)
+        self._names = ffi.new("unsigned char[]", _BATCH * _NAME)
+        self._control = ffi.new("unsigned char[]", _BATCH * _CONTROL)
+        self._vectors = ffi.new("struct iovec[]", _BATCH)
+        self.headers = ffi.new("struct mmsghdr[]", _BATCH)
+        for i in range(_BATCH):
+            self._vectors[i].iov_base = self._payload + i * MAX_DATAGRAM
+            self._vectors[i].iov_len = MAX_DATAGRAM
+            header = self.headers[i].msg_hdr
+            header.msg_name = self._names + i * _NAME
+            header.msg_namelen = _NAME
+            header.msg_iov = self._vectors + i
+            header.msg_iovlen = 1
+            header.msg_control = self._control + i * _CONTROL
+            header.msg_controllen = _CONTROL
+        self.payload = ffi.buffer(self._payload)
+        self.names = ffi.buffer(self._names)
+        self.control = ffi.buffer(self._control)
+        # The kernel writes lengths and flags into the headers: this puts them back in one copy.
+        self.header_size = ffi.sizeof("struct mmsghdr")
+        self.header_bytes = ffi.buffer(self.headers)
+        self.fresh = bytes(self.header_bytes)
+
+
+@lru_cache(maxsize=1)
+def _buffers() -> _Buffers:
+    return _Buffers()
+
+
+class BatchSocket:
+    """Reads one detached `UdpTransport`."""
+
+    def __init__(self, transport: UdpTransport) -> None:
+        self._transport = transport
+        self._descriptor = transport.sock.fileno()
+        transport.sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+
+    def read(self, into: list[tuple[float, bytes]], now: float, realtime_offset: float) -> None:
+        """Appends SRTP and SRTCP datagrams as (arrival, datagram) and gives all others to the socket's protocol.
+
+        `realtime_offset` is CLOCK_REALTIME minus the clock of `now`: the kernel stamps in the former. A stamp that a
+        step of that clock has moved out of the last minute, or into the future, becomes `now`.
+        """
+        buffers = _buffers()
+        payload, control, unpack = buffers.payload, buffers.control, _STAMP.unpack_from
+        for _ in range(_ROUNDS):
+            if self._transport.is_closing():
+                return
+            count = buffers.call(self._descriptor, buffers.headers, _BATCH, _MSG_DONTWAIT, buffers.ffi.NULL)
+            if count <= 0:
+                if count < 0 and buffers.ffi.errno not in (errno.EAGAIN, errno.EINTR):
+                    self._transport.protocol.error_received(OSError(buffers.ffi.errno, "recvmmsg"))
+                return
+            others: list[tuple[bytes, tuple[str, int]]] = []
+            headers = buffers.headers
+            for i in range(count):
+                start = i * MAX_DATAGRAM
+                length = headers[i].msg_len
+                data = payload[start : start + length]
+                if not 0 < length < MAX_DATAGRAM:  # empty, or cut
+                    continue
+                if not 127 < data[0] < 192:
+                    others.append((data, self._sender(buffers, i)))
+                    continue
+                arrival = now
+                _, level, kind, seconds, nanoseconds = unpack(control, i * _CONTROL)
+                if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
+                    stamp = seconds + nanoseconds * 1e-9 - realtime_offset
+                    if now - 60.0 < stamp < now:
+                        arrival = stamp
+                into.append((arrival, data))
+            size = count * buffers.header_size
+            buffers.header_bytes[0:size] = buffers.fresh[0:size]
+            # Last, as a protocol may close the session: the buffers are free again by then.
+            for data, sender in others:
+                self._transport.protocol.datagram_received(data, sender)
+            if count < _BATCH:
+                return
+
+    @staticmethod
+    def _sender(buffers: _Buffers, i: int) -> tuple[str, int]:
+        name = buffers.names[i * _NAME : (i + 1) * _NAME]
+        (family,) = struct.unpack_from("=H", name)
+        (port,) = struct.unpack_from("!H", name, 2)
+        raw = name[8:24] if family == socket.AF_INET6 else name[4:8]
+        return str(ipaddress.ip_address(raw)), port
