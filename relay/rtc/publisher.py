@@ -64,8 +64,12 @@ class PublisherSession:
         decision = decide(offer)
         session = cls(decision, settings=settings, on_frame=on_frame, on_closed=on_closed)
         transport = session._transport
-        local = await transport.gather()
-        await transport.add_candidates(decision.candidates)
+        try:
+            local = await transport.gather()
+            await transport.add_candidates(decision.candidates)
+        except BaseException:
+            transport.close("not answered")
+            raise
         text = write_answer(
             decision, local, session_id=secrets.randbits(62), max_video_bitrate=settings.max_video_bitrate
         )

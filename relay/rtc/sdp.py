@@ -164,7 +164,7 @@ class Description:
 
 
 def usable_candidates(values: Iterable[str]) -> list[Candidate]:
-    """Candidates that can be checked: UDP, component 1, an IP literal (not fe80::, which means nothing without its link).
+    """Candidates that can be checked: UDP, component 1, an IP literal, none that holds on one link only (fe80::).
 
     The rest is left out in silence, names above all: a `.local` name (mDNS) that does not resolve costs a second, and
     the peer's own checks connect without it.

@@ -198,13 +198,9 @@ class Transport:
         self.closed_reason: str | None = None
 
     async def gather(self) -> LocalParameters:
-        """Opens the sockets. `NotTakingWork` where none can be bound."""
+        """Opens the sockets. `NotTakingWork` where none can be bound; then, too, `close()` is owed."""
         connection = self._connection
-        try:
-            await connection.gather_candidates()
-        except BaseException:
-            self.close("gathering failed")
-            raise
+        await connection.gather_candidates()
         (fingerprint,) = (f.value for f in certificate().getFingerprints() if f.algorithm == "sha-256")
         return LocalParameters(
             ufrag=connection.local_username,

@@ -1,0 +1,178 @@
+"""A publisher of our own: the WebRTC side of `relay publish` and of the tests.
+
+It carries coded media and codes none: H.264 access units and Opus packets in, SRTP out. The HTTP of WHIP is its
+owner's: `offer` goes out, the answer comes back by `accept()`.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from typing import Literal, Self, cast
+
+from relay.core.rtp.sender import RtpSender
+from relay.rtc.fragment import write_fragment
+from relay.rtc.offer import H264, OPUS, RTX, Source, read_answer, write_offer
+from relay.rtc.parameters import LocalParameters
+from relay.rtc.settings import RtcSettings
+from relay.rtc.tap import Transport
+
+_REPORT_INTERVAL = 1.0
+"""Seconds between sender reports of a track; the first goes out with the first media."""
+
+
+class Caster:
+    """Made by `create()`; its owner calls `tick()` every few milliseconds, and sends.
+
+    Times of media are seconds on one timeline for both tracks. A picture's packets go out at once by
+    `send_access_unit`; to space them, take `packetize_access_unit` and give each to `send_packet`.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: RtcSettings,
+        kinds: Sequence[Literal["audio", "video"]],
+        rtx: bool,
+        on_key_frame_wanted: Callable[[], None],
+        on_closed: Callable[[str], None],
+    ) -> None:
+        self._on_key_frame_wanted = on_key_frame_wanted
+        self._transport = Transport(settings, offering=True, on_closed=on_closed)
+        self._clock = self._transport.clock
+        self._ntp_offset = time.time() - self._clock()
+        self._cname = secrets.token_urlsafe(12)
+        self._sources = tuple(_source(kind, rtx) for kind in sorted(kinds))
+        self._senders = {source.kind: _sender(source, self._cname) for source in self._sources}
+        self._report_due: dict[str, float] = {}
+        self._local: LocalParameters | None = None
+        self.packets_sent = 0
+        self.bytes_sent = 0
+        """Of RTP, before protection."""
+        self.retransmitted = 0
+        self.key_frames_asked = 0
+
+    @classmethod
+    async def create(
+        cls,
+        *,
+        settings: RtcSettings,
+        kinds: Sequence[Literal["audio", "video"]] = ("audio", "video"),
+        rtx: bool = True,
+        on_key_frame_wanted: Callable[[], None] = lambda: None,
+        on_closed: Callable[[str], None] = lambda reason: None,
+    ) -> Self:
+        """Opens the sockets. `NotTakingWork` where none can be bound."""
+        caster = cls(
+            settings=settings, kinds=kinds, rtx=rtx, on_key_frame_wanted=on_key_frame_wanted, on_closed=on_closed
+        )
+        try:
+            caster._local = await caster._transport.gather()
+        except BaseException:
+            caster._transport.close("gathering failed")
+            raise
+        return caster
+
+    def offer(self, *, candidates: bool = True) -> str:
+        """The SDP to POST; without `candidates`, `fragment()` has to be sent by PATCH."""
+        assert self._local is not None, "made by create()"  # noqa: S101  a slip in this file, not of its user
+        return write_offer(
+            self._sources, self._local, session_id=secrets.randbits(62), cname=self._cname, candidates=candidates
+        )
+
+    def fragment(self) -> str:
+        """All candidates as one trickle fragment (RFC 8840)."""
+        assert self._local is not None, "made by create()"  # noqa: S101  a slip in this file, not of its user
+        return write_fragment(self._local.ufrag, self._local.password, "0", self._local.candidates)
+
+    async def accept(self, answer: str) -> None:
+        """Begins to connect. `OfferMalformed` or `OfferRefused` where the answer is of no use."""
+        parsed = read_answer(answer)
+        await self._transport.add_candidates(parsed.candidates)
+        self._transport.start(parsed.remote, cast(Literal["client", "server"], parsed.role))
+
+    async def wait_connected(self) -> bool:
+        """False where no connection came about, see `closed_reason`."""
+        return await self._transport.wait_connected()
+
+    def packetize_access_unit(self, nals: Sequence[bytes], at: float) -> list[bytes]:
+        """RTP packets of one picture (RFC 6184); `at`: seconds on the media timeline."""
+        return self._senders["video"].send_access_unit(nals, round(at * 90000), self._clock())
+
+    def send_access_unit(self, nals: Sequence[bytes], at: float) -> None:
+        for packet in self.packetize_access_unit(nals, at):
+            self.send_packet(packet)
+        self._report("video")
+
+    def send_opus(self, data: bytes, at: float) -> None:
+        for packet in self._senders["audio"].send_opus(data, round(at * 48000), self._clock()):
+            self.send_packet(packet)
+        self._report("audio")
+
+    def send_packet(self, packet: bytes) -> None:
+        if self._transport.send(packet):
+            self.packets_sent += 1
+            self.bytes_sent += len(packet)
+
+    def _report(self, kind: str) -> None:
+        """A sender report where one is due. Both tracks' NTP times come of one clock, so a receiver can align them."""
+        now = self._clock()
+        if now >= self._report_due.get(kind, 0.0):
+            self._report_due[kind] = now + _REPORT_INTERVAL
+            self._transport.send(self._senders[kind].report(now, now + self._ntp_offset))
+
+    def tick(self, now: float) -> None:
+        """Reads the receiver's RTCP: retransmits what it misses, passes on that it wants a key frame."""
+        wanted = False
+        for arrival, packet in self._transport.receive(now):
+            if 191 < packet[1] < 224:
+                for sender in self._senders.values():
+                    feedback = sender.receive_rtcp(packet, arrival)
+                    wanted = wanted or feedback.key_frame_wanted
+                    self.retransmitted += len(feedback.retransmissions)
+                    for again in feedback.retransmissions:
+                        self.send_packet(again)
+        if wanted:
+            self.key_frames_asked += 1
+            self._on_key_frame_wanted()
+
+    def close(self, reason: str = "finished") -> None:
+        """Politely: RTCP BYE, then DTLS close_notify."""
+        if self._transport.connected:
+            for sender in self._senders.values():
+                self._transport.send(sender.bye())
+        self._transport.close(reason)
+
+    def kill(self) -> None:
+        """The sockets vanish without a word, as those of a killed process do."""
+        self._transport.kill()
+
+    async def wait_closed(self) -> None:
+        await self._transport.wait_closed()
+
+    @property
+    def connected(self) -> bool:
+        return self._transport.connected
+
+    @property
+    def closed_reason(self) -> str | None:
+        return self._transport.closed_reason
+
+
+def _source(kind: str, rtx: bool) -> Source:
+    return Source(kind, secrets.randbits(32), secrets.randbits(32) if rtx and kind == "video" else None)
+
+
+def _sender(source: Source, cname: str) -> RtpSender:
+    video = source.kind == "video"
+    return RtpSender(
+        kind="video" if video else "audio",
+        payload_type=H264 if video else OPUS,
+        clock_rate=90000 if video else 48000,
+        ssrc=source.ssrc,
+        cname=cname,
+        first_sequence=secrets.randbits(16),
+        rtp_offset=secrets.randbits(32),
+        rtx_payload_type=RTX if source.rtx_ssrc is not None else None,
+        rtx_ssrc=source.rtx_ssrc,
+        rtx_first_sequence=secrets.randbits(16),
+    )
