@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from relay.push.transcode import DEFAULT_BIT_RATE, DEFAULT_CODER
+from relay.push.transcode import DEFAULT_BIT_RATE
 from relay.rtc.settings import RtcSettings
 from relay.worker.settings import WorkerSettings
 
@@ -66,7 +66,7 @@ class Settings(BaseSettings):
     max_video_bitrate: int | None = Field(None, ge=50, description="kbit/s publishers are told not to exceed")
     reader: Literal["auto", "hook", "batch"] = Field("auto", description="how datagrams are read")
     tick_ms: float = Field(20, ge=2, le=100, description="milliseconds between looks at the sockets: latency against cost")
-    audio_coder: Literal["twoloop", "fast"] = Field(DEFAULT_CODER, description="FFmpeg's AAC coder")
+    audio_coder: Literal["twoloop", "fast"] = Field("twoloop", description="FFmpeg's AAC coder")
     audio_bit_rate: int = Field(DEFAULT_BIT_RATE, ge=32_000, le=320_000, description="bits per second of the AAC")
     max_sessions: int = Field(1000, ge=1, description="publishers at once")
     max_tasks: int = Field(1000, ge=1, description="running push tasks at once")

@@ -4,7 +4,8 @@ from typing import Protocol
 
 from relay.core.ident import StreamKey, TaskKey
 from relay.core.task import TaskSnapshot, TaskSpec
-from relay.worker.worker import Published, WorkerFull
+from relay.worker.room import Published
+from relay.worker.worker import WorkerFull
 
 __all__ = ["Engine", "Published", "WorkerFull"]
 

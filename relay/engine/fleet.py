@@ -6,7 +6,8 @@ from relay.core.ident import RoomKey, StreamKey, TaskKey
 from relay.core.task import TaskSnapshot, TaskSpec
 from relay.engine.handle import WorkerHandle
 from relay.engine.ledger import Ledger
-from relay.worker.worker import Published, WorkerStats
+from relay.worker.room import Published
+from relay.worker.worker import WorkerStats
 
 
 class Fleet:

@@ -5,8 +5,9 @@ from typing import Protocol
 
 from relay.core.ident import StreamKey, TaskKey
 from relay.core.task import TaskSnapshot, TaskSpec
+from relay.worker.room import Published
 from relay.worker.settings import WorkerSettings
-from relay.worker.worker import Published, Worker, WorkerStats
+from relay.worker.worker import Worker, WorkerStats
 
 
 class WorkerHandle(Protocol):

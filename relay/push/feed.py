@@ -8,10 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import structlog
+
 from relay.core import flv, h264
 from relay.core.media import AccessUnit, Frame, OpusPacket
 from relay.core.stream import Stream
 from relay.push.transcode import AacFrame, Transcoder
+
+log = structlog.get_logger(__name__)
 
 AUDIO_LAG = 0.3
 """Seconds the sound may be late before silence takes its place: above what reception waits for a lost Opus packet."""
@@ -107,22 +111,24 @@ class Feed:
             self._take_parameter_sets(unit.nals)
         if self.video_config is None:
             return
-        body = flv.video_body(h264.to_avcc(unit.nals), key=unit.key)
+        body = flv.video_body(h264.length_prefixed(unit.nals), key=unit.key)
         self._give(MediaTag(flv.VIDEO, unit.time, body, unit.key, self.video_config))
 
     def _take_parameter_sets(self, nals: list[bytes]) -> None:
-        sps = tuple(nal for nal in nals if nal[0] & 0x1F == h264.NAL_SPS)
-        pps = tuple(nal for nal in nals if nal[0] & 0x1F == h264.NAL_PPS)
+        sps = tuple(nal for nal in nals if h264.nal_type(nal) == h264.NalType.SPS)
+        pps = tuple(nal for nal in nals if h264.nal_type(nal) == h264.NalType.PPS)
         if not sps or not pps or (sps, pps) == self._parameter_sets:
             return
-        try:
-            size = h264.Sps.parse(sps[0])
-        except ValueError:
-            return
         self._parameter_sets = (sps, pps)
-        self.video_config = VideoConfig(
-            size.width, size.height, flv.avc_sequence_header(h264.decoder_configuration_record(sps, pps))
-        )
+        try:
+            size = h264.parse_sps(sps[0])
+            record = h264.decoder_configuration(sps, pps)
+        except ValueError as error:
+            # Without a sequence header no player can decode it: it is left out rather than sent under an older one.
+            log.warning("video that cannot be described", reason=str(error), user_id=self.stream.key.user_id)
+            self.video_config = None
+            return
+        self.video_config = VideoConfig(size.width, size.height, flv.avc_sequence_header(record))
 
     def _give(self, tag: MediaTag) -> None:
         for taker in tuple(self._takers):

@@ -7,6 +7,7 @@ contract, sections 3, 5 and 6).
 from collections.abc import Iterator
 
 from relay.core import flv
+from relay.core.flv import Tag
 from relay.push.feed import MediaTag, VideoConfig
 
 VIDEO_WAIT = 3.0
@@ -49,18 +50,18 @@ class Output:
             self._origin = tag.time
         return tag.time >= self._origin
 
-    def messages(self, tag: MediaTag) -> Iterator[tuple[int, int, bytes]]:
-        """(FLV tag type, timestamp in ms, body) of an admitted frame, behind the headers that are due before it."""
+    def tags(self, tag: MediaTag) -> Iterator[Tag]:
+        """An admitted frame by this connection's clock, behind the headers that are due before it."""
         timestamp = self._timestamp(tag)
         if not self._begun or (tag.config is not None and tag.config is not self._config):
             self._config = tag.config
-            yield flv.SCRIPT, timestamp, self._metadata()
+            yield Tag(flv.DATA, timestamp, self._metadata())
             if self._config is not None:
-                yield flv.VIDEO, timestamp, self._config.sequence_header
+                yield Tag(flv.VIDEO, timestamp, self._config.sequence_header)
             if not self._begun:
-                yield flv.AUDIO, timestamp, self._audio_config
+                yield Tag(flv.AUDIO, timestamp, self._audio_config)
             self._begun = True
-        yield tag.kind, timestamp, tag.body
+        yield Tag(tag.kind, timestamp, tag.body)
 
     def _timestamp(self, tag: MediaTag) -> int:
         origin = self._origin if self._origin is not None else tag.time
@@ -71,5 +72,6 @@ class Output:
         return timestamp
 
     def _metadata(self) -> bytes:
-        size = (self._config.width, self._config.height) if self._config is not None else None
-        return flv.on_meta_data(video_size=size)
+        if self._config is None:
+            return flv.metadata_body()
+        return flv.metadata_body(width=self._config.width, height=self._config.height)

@@ -4,34 +4,24 @@ The run owns its connection and nothing else.
 """
 
 from collections.abc import Callable
-from typing import Protocol
 
 from relay.core import flv
 from relay.core.backlog import Backlog
+from relay.core.flv import Tag
 from relay.core.push_url import PushUrl
-from relay.core.rtmp.events import Connected, Event, Lost, PublishStarted, Refused
+from relay.core.rtmp.publisher import Connected, PublishStarted, Refused
 from relay.core.stream import Stream
 from relay.core.task import Effect, MediaType, PushTask, State, StopReason, TaskSnapshot, TaskSpec
+from relay.push.connection import Connection, Event, Listener, Lost
 from relay.push.feed import Feed, MediaTag
 from relay.push.output import Output
 
 
-class CdnConnection(Protocol):
-    """One RTMP connection to a CDN: `relay.push.connection.Connection`, or its like on another transport."""
+Connect = Callable[[PushUrl, Listener], Connection]
+"""Begins a connection at once and tells its listener, later, what becomes of it."""
 
-    @property
-    def writable(self) -> bool: ...
-    @property
-    def bytes_written(self) -> int: ...
-    def send(self, tag_type: int, timestamp: int, body: bytes) -> None: ...
-    def flush(self) -> None: ...
-    def poll(self, now: float) -> None: ...
-    def finish(self) -> None: ...
-    def abort(self) -> None: ...
-
-
-Connect = Callable[[PushUrl, Callable[[Event], None]], CdnConnection]
-"""Begins a connection at once and tells its listener what becomes of it."""
+DRAIN = 64 * 1024
+"""Bytes taken from the backlog at once, between looks whether the connection takes more."""
 
 
 class PushRun:
@@ -62,9 +52,9 @@ class PushRun:
         self._first_timestamp = first_timestamp
         self._start_time = wall()
         self._end_time = 0
-        self._connection: CdnConnection | None = None
+        self._connection: Connection | None = None
         self._output: Output | None = None
-        self._backlog: Backlog[MediaTag] = Backlog()
+        self._backlog = Backlog()
         self._dropped = 0
         self._video_sent = 0
         self._audio_sent = 0
@@ -115,7 +105,7 @@ class PushRun:
             last_error=task.last_error,
             video_sent=self._video_sent,
             audio_sent=self._audio_sent,
-            dropped=self._dropped + self._backlog.dropped,
+            dropped=self._dropped + self._backlog.dropped_video + self._backlog.dropped_audio,
             bytes_sent=self._bytes_sent + (self._connection.bytes_written if self._connection is not None else 0),
             first_frame_after=self._first_frame_after,
         )
@@ -133,12 +123,10 @@ class PushRun:
         output = self._output
         if output is None or not output.admits(tag, self._clock(), video_expected=self._video_expected):
             return
-        if self._backlog.empty and self._connection is not None and self._connection.writable:
-            self._send(tag, output)
-        else:
-            self._backlog.push(tag)
-            if self._backlog.key_frame_wanted:
-                self._stream.request_key_frame()
+        for piece in output.tags(tag):
+            self._backlog.push(piece)
+        if output.video and self._backlog.key_frame_wanted and tag.kind == flv.VIDEO:
+            self._stream.request_key_frame()
 
     @property
     def _video_expected(self) -> bool:
@@ -147,25 +135,23 @@ class PushRun:
 
     # words from the connection
 
-    def _on_event(self, connection: CdnConnection | None, event: Event) -> None:
-        if connection is not None and connection is not self._connection:
-            return
+    def _on_event(self, connection: Connection, event: Event) -> None:
+        if connection is not self._connection:
+            return  # the last words of one that is given up already
         now = self._clock()
         match event:
             case Connected():
                 effects = self.task.connected(now)
             case PublishStarted():
                 effects = self.task.publish_started(now)
-            case Refused(code=code, description=description, permanent=permanent):
+            case Refused(code, description, permanent):
                 self._forget_connection()
                 reason = f"the CDN refused: {code} {description}".rstrip()
                 effects = self.task.rejected(code, reason, now) if permanent else self.task.lost(reason, now)
-            case Lost(reason=reason):
-                finishing = self.task.state is State.STOPPING
+            case Lost(reason):
                 self._forget_connection()
+                finishing = self.task.state is State.STOPPING
                 effects = self.task.finished(now) if finishing else self.task.lost(reason, now)
-            case _:
-                return
         self._act(effects, now)
 
     # effects
@@ -185,11 +171,7 @@ class PushRun:
                     )
                 case Effect.STOP_MEDIA:
                     self._feed.detach(self)
-                    if self.task.state is State.STOPPING:
-                        self._drain(everything=True)
-                    self._output = None
-                    self._dropped += self._backlog.dropped
-                    self._backlog = Backlog()
+                    self._end_output(flush=self.task.state is State.STOPPING)
                 case Effect.FINISH:
                     if self._connection is not None:
                         self._connection.finish()
@@ -201,18 +183,8 @@ class PushRun:
         self._tell()
 
     def _begin_connection(self) -> None:
-        connection: CdnConnection | None = None
-        early: list[Event] = []
-
-        def listener(event: Event) -> None:
-            if connection is None:
-                early.append(event)
-            else:
-                self._on_event(connection, event)
-
-        connection = self._connection = self._connect(self.spec.push_url, listener)
-        for event in early:
-            self._on_event(connection, event)
+        listener = _Ear(self._on_event)
+        listener.connection = self._connection = self._connect(self.spec.push_url, listener)
 
     def _forget_connection(self) -> None:
         if self._connection is not None:
@@ -232,24 +204,44 @@ class PushRun:
 
     # sending
 
-    def _drain(self, *, everything: bool = False) -> None:
-        output, connection = self._output, self._connection
-        if output is None or connection is None:
-            return
-        while (everything or connection.writable) and (tag := self._backlog.pop()) is not None:
-            self._send(tag, output)
-
-    def _send(self, tag: MediaTag, output: Output) -> None:
+    def _drain(self) -> None:
         connection = self._connection
-        if connection is None:
+        if connection is None or self._output is None:
             return
-        for kind, timestamp, body in output.messages(tag):
-            connection.send(kind, timestamp, body)
-        if tag.kind == flv.VIDEO:
-            self._video_sent += 1
-        else:
-            self._audio_sent += 1
-        if self._first_frame_after is None and (tag.kind == flv.VIDEO or not output.video):
-            now = self._clock()
-            first_media = self._stream.first_media
-            self._first_frame_after = now - max(self.task.started, now if first_media is None else first_media)
+        while connection.writable and (tags := self._backlog.pop(DRAIN)):
+            self._send(connection, tags)
+
+    def _end_output(self, *, flush: bool) -> None:
+        if flush and self._connection is not None:
+            self._send(self._connection, self._backlog.pop_all())
+        self._output = None
+        self._dropped += self._backlog.dropped_video + self._backlog.dropped_audio
+        self._backlog = Backlog()
+
+    def _send(self, connection: Connection, tags: list[Tag]) -> None:
+        for tag in tags:
+            connection.send(tag.type, tag.timestamp, tag.body)
+            if tag.is_header:
+                continue
+            if tag.type == flv.VIDEO:
+                self._video_sent += 1
+            else:
+                self._audio_sent += 1
+            if self._first_frame_after is None:
+                now = self._clock()
+                first_media = self._stream.first_media
+                self._first_frame_after = now - max(self.task.started, now if first_media is None else first_media)
+
+
+class _Ear:
+    """A connection's listener that says which connection speaks."""
+
+    __slots__ = ("_tell", "connection")
+
+    def __init__(self, tell: Callable[[Connection, Event], None]) -> None:
+        self._tell = tell
+        self.connection: Connection | None = None
+
+    def on_event(self, event: Event) -> None:
+        if self.connection is not None:
+            self._tell(self.connection, event)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import structlog
 
 from relay.core.ident import RoomKey, StreamKey
+from relay.core.offer import StaleSession, UnknownSession
 from relay.core.stream import Stream
 from relay.core.task import StopReason, TaskSpec
 from relay.push.feed import Feed
@@ -38,16 +39,28 @@ class Surroundings:
     on_task_change: Callable[[PushRun], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A publisher let in: its resource, the answer's SDP, and the entity tag of its ICE session (RFC 9725, 4.3.1)."""
+
+    session_id: str
+    answer: str
+    etag: str
+
+
 class _Place:
     """A stream with the session that publishes it and the feed that packs it."""
 
-    __slots__ = ("feed", "session", "session_id", "stream")
+    __slots__ = ("answering", "etag", "feed", "session", "session_id", "stream")
 
     def __init__(self, stream: Stream, feed: Feed) -> None:
         self.stream = stream
         self.feed = feed
         self.session: PublisherSession | None = None
         self.session_id = ""
+        self.etag = ""
+        self.answering = 0
+        """Offers being answered for this stream: it must not be forgotten meanwhile."""
 
 
 class Room:
@@ -65,7 +78,7 @@ class Room:
 
     @property
     def session_count(self) -> int:
-        return sum(place.session is not None for place in self._places.values())
+        return sum((place.session is not None) + place.answering for place in self._places.values())
 
     @property
     def runs(self) -> list[PushRun]:
@@ -78,44 +91,62 @@ class Room:
 
     # publishers
 
-    def seat(self, key: StreamKey, session: PublisherSession) -> str:
-        """Gives a stream's place to `session`, from an older one if need be; returns the session's id."""
+    async def publish(self, key: StreamKey, offer: str) -> Published:
+        """Answers a WHIP offer; the new session takes the stream's place from an older one. Raises `PublishError`."""
         session_id = secrets.token_urlsafe(16)
         place = self._place(key)
+        place.answering += 1
+        try:
+            session, answer = await PublisherSession.answer(
+                offer,
+                settings=self._around.settings.rtc,
+                on_frame=place.stream.deliver,
+                on_closed=lambda reason: self._session_closed(place, session_id, reason),
+            )
+        finally:
+            place.answering -= 1
         if place.session is not None:
             self._leave(place, "a newer session publishes this stream")
-        place.session = session
-        place.session_id = session_id
+        place.session, place.session_id = session, session_id
+        place.etag = f'"{secrets.token_urlsafe(8)}"'
         place.stream.kinds = session.kinds
         place.stream.on_key_frame_wanted = lambda: session.request_key_frame(self._around.clock())
-        session.on_frame = place.stream.deliver
-        session.on_closed = lambda reason: self._session_closed(key, session_id, reason)
         log.info("publisher joined", **_names(key), kinds=sorted(session.kinds))
-        return session_id
+        return Published(session_id, answer, place.etag)
 
-    def session(self, key: StreamKey, session_id: str) -> PublisherSession | None:
+    async def trickle(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None:
+        """Takes candidates from an SDP fragment. Raises `PublishError`."""
+        place = self._place_of(key, session_id)
+        if place is None or place.session is None:
+            raise UnknownSession("There is no such publishing session; it may have ended.")
+        if etag not in (None, "*", place.etag):
+            raise StaleSession("If-Match names another ICE session than the one that runs.")
+        await place.session.trickle(fragment)
+
+    def unpublish(self, key: StreamKey, session_id: str) -> bool:
+        """False: there is no such session."""
+        place = self._place_of(key, session_id)
+        if place is None:
+            return False
+        self._leave(place, "the publisher ended its session")
+        return True
+
+    def _place_of(self, key: StreamKey, session_id: str) -> "_Place | None":
         place = self._places.get(key)
         if place is None or place.session is None or not secrets.compare_digest(place.session_id, session_id):
             return None
-        return place.session
+        return place
 
-    def unpublish(self, key: StreamKey, session_id: str) -> bool:
-        if self.session(key, session_id) is None:
-            return False
-        self._session_closed(key, session_id, "the publisher ended its session")
-        return True
-
-    def _session_closed(self, key: StreamKey, session_id: str, reason: str) -> None:
-        place = self._places.get(key)
-        if place is None or place.session is None or place.session_id != session_id:
-            return
-        self._leave(place, reason)
+    def _session_closed(self, place: "_Place", session_id: str, reason: str) -> None:
+        if place.session_id == session_id:
+            self._leave(place, reason)
 
     def _leave(self, place: _Place, reason: str) -> None:
         session, place.session = place.session, None
-        if session is not None:
-            log.info("publisher left", **_names(place.stream.key), reason=reason)
-            session.close(reason)
+        if session is None:
+            return
+        log.info("publisher left", **_names(place.stream.key), reason=reason)
+        session.close(reason)
         place.stream.publisher_left(self._around.clock())
 
     # tasks
@@ -183,7 +214,7 @@ class Room:
         self._finishing = [run for run in self._finishing if not run.task.ended]
         wanted = {run.spec.stream for run in self.runs}
         for key, place in tuple(self._places.items()):
-            if place.session is None and key not in wanted:
+            if place.session is None and not place.answering and key not in wanted:
                 del self._places[key]
 
     def close(self, reason: str) -> None:

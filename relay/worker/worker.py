@@ -14,27 +14,17 @@ from dataclasses import dataclass
 import structlog
 
 from relay.core.ident import RoomKey, StreamKey, TaskKey
-from relay.core.offer import NotTakingWork, StaleSession, UnknownSession
+from relay.core.offer import NotTakingWork
 from relay.core.task import State, TaskSnapshot, TaskSpec
 from relay.push.connection import Connection
 from relay.push.run import PushRun
-from relay.rtc.publisher import PublisherSession
-from relay.worker.room import Room, Surroundings
+from relay.worker.room import Published, Room, Surroundings
 from relay.worker.settings import WorkerSettings
 
 log = structlog.get_logger(__name__)
 
 CLOSE_TIME = 2.0
 """Seconds that tasks get to say goodbye to their CDNs when the worker closes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """A publisher let in: its resource, the answer's SDP, and the entity tag of its ICE session (RFC 9725, 4.3)."""
-
-    session_id: str
-    answer: str
-    etag: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +54,6 @@ class Worker:
         self._rooms: dict[RoomKey, Room] = {}
         self._on_task_change = on_task_change
         self._ticking: asyncio.Task[None] | None = None
-        self._answering = 0
 
     # life
 
@@ -115,25 +104,14 @@ class Worker:
 
     async def publish(self, key: StreamKey, offer: str) -> Published:
         """Answers a WHIP offer. Raises `PublishError`."""
-        sessions = sum(room.session_count for room in self._rooms.values()) + self._answering
+        sessions = sum(room.session_count for room in self._rooms.values())
         if sessions >= self.settings.max_sessions:
             raise NotTakingWork(f"this relay takes {self.settings.max_sessions} publishers at once; try again later")
-        self._answering += 1
-        try:
-            session, answer = await PublisherSession.answer(offer, settings=self.settings.rtc)
-        finally:
-            self._answering -= 1
-        return Published(self._room(key.room).seat(key, session), answer, session.etag)
+        return await self._room(key.room).publish(key, offer)
 
     async def trickle(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None:
         """Takes candidates from an SDP fragment. Raises `PublishError`."""
-        room = self._rooms.get(key.room)
-        session = room.session(key, session_id) if room is not None else None
-        if session is None:
-            raise UnknownSession("there is no such session; it may have ended")
-        if etag is not None and etag != session.etag:
-            raise StaleSession("If-Match names another ICE session than the one that runs")
-        await session.trickle(fragment)
+        await self._room(key.room).trickle(key, session_id, fragment, etag)
 
     def unpublish(self, key: StreamKey, session_id: str) -> bool:
         """False: there is no such session."""
