@@ -7,7 +7,7 @@ from typing import Self
 
 from relay.core.media import Frame
 from relay.core.offer import RestartRefused, UnknownSession
-from relay.core.rtp.reception import Reception, ReceptionStats
+from relay.core.rtp.reception import Kind, Reception, ReceptionStats
 from relay.rtc.answer import Decision, decide, write_answer
 from relay.rtc.fragment import parse_fragment
 from relay.rtc.settings import RtcSettings
@@ -27,19 +27,16 @@ class PublisherStats:
 class PublisherSession:
     """Made by `answer()`. Its owner calls `tick()` every few milliseconds until `on_closed` has been called."""
 
-    def __init__(
-        self,
-        decision: Decision,
-        *,
-        settings: RtcSettings,
-        on_frame: Callable[[Frame], None],
-        on_closed: Callable[[str], None],
-    ) -> None:
-        self.kinds = frozenset(track.kind for track in decision.tracks)
+    def __init__(self, decision: Decision, settings: RtcSettings) -> None:
+        self.kinds: frozenset[Kind] = frozenset(track.kind for track in decision.tracks)
+        self.etag = secrets.token_urlsafe(12)
+        """Names the ICE session (RFC 9725 section 4.3.1); as ICE restarts are refused, it never changes."""
+        self.on_frame: Callable[[Frame], None] = lambda frame: None
+        """Gets each whole frame, inside `tick()`."""
+        self.on_closed: Callable[[str], None] = lambda reason: None
+        """Called exactly once, with the reason, however the session ends, `close()` included."""
         self._remote = decision.remote
-        self._on_frame = on_frame
-        self._on_closed = on_closed
-        self._answered = False
+        self._leaving = False
         self._transport = Transport(settings, offering=False, on_closed=self._closed)
         self._now = self._transport.clock
         self._reception = Reception(
@@ -47,22 +44,14 @@ class PublisherSession:
         )
 
     @classmethod
-    async def answer(
-        cls,
-        offer: str,
-        *,
-        settings: RtcSettings,
-        on_frame: Callable[[Frame], None],
-        on_closed: Callable[[str], None],
-    ) -> tuple[Self, str]:
+    async def answer(cls, offer: str, *, settings: RtcSettings) -> tuple[Self, str]:
         """Takes a WHIP offer; gives the session and the SDP answer, and begins to connect.
 
-        `on_frame` gets each whole frame inside `tick()`; `on_closed` is called exactly once, with the reason, however
-        the session ends, `close()` included. `OfferMalformed`, `OfferRefused` or `NotTakingWork`, and then neither is
-        ever called.
+        Nothing happens before the caller gives way to the event loop, so it can set `on_frame` and `on_closed` first.
+        `OfferMalformed`, `OfferRefused` or `NotTakingWork`.
         """
         decision = decide(offer)
-        session = cls(decision, settings=settings, on_frame=on_frame, on_closed=on_closed)
+        session = cls(decision, settings)
         transport = session._transport
         try:
             local = await transport.gather()
@@ -73,7 +62,6 @@ class PublisherSession:
         text = write_answer(
             decision, local, session_id=secrets.randbits(62), max_video_bitrate=settings.max_video_bitrate
         )
-        session._answered = True
         transport.start(decision.remote, decision.role)
         return session, text
 
@@ -87,14 +75,14 @@ class PublisherSession:
         self._receive(now)
         reception = self._reception
         for frame in reception.poll(now):
-            self._on_frame(frame)
+            self.on_frame(frame)
         for report in reception.feedback(now):
             self._transport.send(report)
         if reception.ended:
             self.close("the publisher said goodbye (RTCP BYE)")
 
     def _receive(self, now: float) -> None:
-        reception, on_frame = self._reception, self._on_frame
+        reception, on_frame = self._reception, self.on_frame
         for arrival, packet in self._transport.receive(now):
             if 191 < packet[1] < 224:
                 reception.receive_rtcp(packet, arrival)
@@ -127,6 +115,7 @@ class PublisherSession:
 
     def close(self, reason: str) -> None:
         """Says goodbye to the publisher and ends; a second call changes nothing."""
+        self._leaving = True
         self._transport.close(reason)
 
     async def wait_closed(self) -> None:
@@ -134,9 +123,9 @@ class PublisherSession:
         await self._transport.wait_closed()
 
     def _closed(self, reason: str) -> None:
-        if self._answered:
-            self._receive(self._now())  # what came before the goodbye
-            self._on_closed(reason)
+        if not self._leaving:
+            self._receive(self._now())  # what came before the publisher's goodbye
+        self.on_closed(reason)
 
     @property
     def connected(self) -> bool:
@@ -145,6 +134,11 @@ class PublisherSession:
     @property
     def closed_reason(self) -> str | None:
         return self._transport.closed_reason
+
+    @property
+    def last_media(self) -> float | None:
+        """When media last arrived, in seconds on the clock of `tick()`."""
+        return max((t.last_media for t in self._reception.stats.tracks if t.last_media is not None), default=None)
 
     @property
     def stats(self) -> PublisherStats:
