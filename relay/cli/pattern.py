@@ -13,7 +13,8 @@ from av.filter import Graph
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 
-from relay.cli.source import Item, Picture, Sound, split_annex_b
+from relay.cli.source import Item, Picture, Sound
+from relay.core.h264 import split_annex_b
 
 SAMPLE_RATE = 48_000
 NOISE = 12

@@ -2,7 +2,6 @@
 
 import bisect
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import Protocol
 import av
 from av.bitstream import BitStreamFilterContext
 
+from relay.core.h264 import NalType, nal_type, split_annex_b
+
 MAX_BYTES = 512 * 1024 * 1024
-_SPS, _PPS = 7, 8
 _SLACK = 1e-6
 """Times are sums of floats: what is nearer is the same."""
 
@@ -63,7 +63,7 @@ class ClipSource:
         try:
             if path.stat().st_size > MAX_BYTES:
                 raise SourceError(f"{path}: larger than {MAX_BYTES >> 20} MiB, and a clip is held in memory")
-            with av.open(path) as container:
+            with av.open(path, "r") as container:
                 pictures, sounds = _read(container, path)
         except (av.error.FFmpegError, OSError) as error:
             raise SourceError(f"{path}: cannot be read: {error}") from error
@@ -123,12 +123,6 @@ class ClipSource:
         self._waiting = True
 
 
-def split_annex_b(data: bytes) -> list[bytes]:
-    """NAL units of a byte stream (ITU-T H.264, annex B)."""
-    nals = (nal.rstrip(b"\0") for nal in re.split(b"\0\0\1", data))
-    return [nal for nal in nals if nal]
-
-
 def _read(container: "av.container.InputContainer", path: Path) -> tuple[list[Picture], list[Sound]]:
     video = next(iter(container.streams.video), None)
     audio = next(iter(container.streams.audio), None)
@@ -157,9 +151,9 @@ def _read(container: "av.container.InputContainer", path: Path) -> tuple[list[Pi
         nals = [nal for whole in annex_b.filter(packet) for nal in split_annex_b(bytes(whole))]
         if pictures and time <= pictures[-1].time:
             raise SourceError(f"{path}: has B-frames, which WebRTC does not carry. {_remedy(path)}")
-        parameter_sets = [nal for nal in nals if nal[0] & 31 in (_SPS, _PPS)] or parameter_sets
-        key = any(nal[0] & 31 == 5 for nal in nals)
-        if key and not any(nal[0] & 31 == _SPS for nal in nals):
+        parameter_sets = [nal for nal in nals if nal_type(nal) in (NalType.SPS, NalType.PPS)] or parameter_sets
+        key = any(nal_type(nal) == NalType.IDR for nal in nals)
+        if key and not any(nal_type(nal) == NalType.SPS for nal in nals):
             nals = [*parameter_sets, *nals]
         pictures.append(Picture(nals, key, time))
     if not pictures and not sounds:

@@ -130,8 +130,8 @@ class Transcoder:
         position = (packet.time - self._start) * RATE
         offset = position - self._end()
         step = 0 if self._next_rtp is None else packet.rtp_time - self._next_rtp
-        # After silence the sound takes its exact place. Else the RTP timestamps give a gap exactly, and the time decides
-        # where it disagrees with them by much (another session, a new mapping).
+        # After silence the sound takes its exact place. Else the RTP timestamps give a gap exactly, unless the time
+        # disagrees by much (another session, a new mapping): then it decides.
         if self._last is None or (abs(offset) >= _HARD and abs(step - offset) >= _HARD):
             gap = round(offset)
         else:
