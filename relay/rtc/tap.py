@@ -289,9 +289,9 @@ class Transport:
         return plain
 
     def send(self, packet: bytes) -> bool:
-        """Protects and sends one RTP or RTCP packet at once. False where it could not go: no path yet, too long."""
+        """Protects and sends one RTP or RTCP packet at once. False where it could not go: no path, no packet."""
         pair = self._connection._nominated.get(1)
-        if self._tx is None or pair is None:
+        if self._tx is None or pair is None or len(packet) < 8:
             self.stats.unsent += 1
             return False
         try:
