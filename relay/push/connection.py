@@ -129,7 +129,7 @@ class Connection(asyncio.Protocol):
             self._transport.writelines(pieces)
 
     def poll(self, now: float) -> None:
-        """Once a tick or so: a connection whose peer takes nothing for too long while data waits is lost, a little later."""
+        """Once a tick or so: a connection whose peer takes nothing for too long while data waits is lost, soon after."""
         if self._transport is None or self._listener is None:
             return
         waiting = self._transport.get_write_buffer_size() + self._unacknowledged()
