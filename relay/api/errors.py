@@ -45,7 +45,9 @@ def body_is_empty() -> ApiError:
 
 
 def body_too_large(limit: int) -> ApiError:
-    return ApiError(400, "InvalidParameter", f"The body is larger than {limit} bytes: send the documented parameters only.")
+    return ApiError(
+        400, "InvalidParameter", f"The body is larger than {limit} bytes: send the documented parameters only."
+    )
 
 
 def not_json(why: str) -> ApiError:

@@ -66,6 +66,14 @@ def make_app(engine: Fleet) -> FastAPI:
 class _Server(uvicorn.Server):
     """A server inside another program: the signals stay that program's."""
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
@@ -96,10 +104,11 @@ async def running(engine: Fleet, *, host: str = "127.0.0.1", port: int = 0) -> A
     with _bind(host, port) as listener:
         server = _Server(_config(make_app(engine)))
         task = asyncio.create_task(server.serve(sockets=[listener]))
+        listening = asyncio.create_task(server.listening.wait())
         try:
-            while not server.started and not task.done():
-                await asyncio.sleep(0.005)
+            await asyncio.wait([task, listening], return_when=asyncio.FIRST_COMPLETED)
             if task.done():
+                listening.cancel()
                 await task
             yield "http://{}:{}".format(*listener.getsockname()[:2])
         finally:

@@ -51,9 +51,9 @@ class Settings(BaseSettings):
     insecure: bool = Field(
         False, description="serve unsigned requests and open rooms on an address that is not loopback"
     )
-    addresses: Annotated[list[Annotated[str, AfterValidator(_ip_literal)]], NoDecode, BeforeValidator(_comma_separated)] = (
-        Field([], description="IP addresses that receive media, comma-separated; empty: all of the host")
-    )
+    addresses: Annotated[
+        list[Annotated[str, AfterValidator(_ip_literal)]], NoDecode, BeforeValidator(_comma_separated)
+    ] = Field([], description="IP addresses that receive media, comma-separated; empty: all of the host")
     udp_ports: Annotated[tuple[int, int] | None, NoDecode, BeforeValidator(_port_range)] = Field(
         None, description="UDP ports for media, as in 40000-40100; a publisher takes one on each address; unset: any"
     )
@@ -65,7 +65,9 @@ class Settings(BaseSettings):
     )
     max_video_bitrate: int | None = Field(None, ge=50, description="kbit/s publishers are told not to exceed")
     reader: Literal["auto", "hook", "batch"] = Field("auto", description="how datagrams are read")
-    tick_ms: float = Field(20, ge=2, le=100, description="milliseconds between looks at the sockets: latency against cost")
+    tick_ms: float = Field(
+        20, ge=2, le=100, description="milliseconds between looks at the sockets: latency against cost"
+    )
     audio_coder: Literal["twoloop", "fast"] = Field("twoloop", description="FFmpeg's AAC coder")
     audio_bit_rate: int = Field(DEFAULT_BIT_RATE, ge=32_000, le=320_000, description="bits per second of the AAC")
     max_sessions: int = Field(1000, ge=1, description="publishers at once")

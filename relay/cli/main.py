@@ -29,7 +29,9 @@ def _version(wanted: bool) -> None:
 
 @cli.callback()
 def root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     pass
 
@@ -46,7 +48,7 @@ def serve(
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     log_format: Annotated[str | None, typer.Option(help="text or json.")] = None,
 ) -> None:
-    """Run the relay: control API and WHIP on one HTTP port. Each setting is an environment variable RELAY_<NAME> too."""
+    """Run the relay: control API and WHIP on one HTTP port. Every setting is an environment variable too: RELAY_PORT."""
     given = {
         "host": host,
         "port": port,
@@ -81,6 +83,8 @@ def sink(
     record: Annotated[Path | None, typer.Option(help="Folder for an FLV file of each stream.")] = None,
 ) -> None:
     """Run a small RTMP server that prints what arrives, and records it as FLV where asked."""
+    if record is not None:
+        record.mkdir(parents=True, exist_ok=True)
     raise typer.Exit(asyncio.run(run_sink(host, port, record)))
 
 

@@ -1,8 +1,8 @@
 """`relay serve`: settings from options and environment, then the server until a signal."""
 
-import sys
 from typing import Any
 
+import typer
 from pydantic import ValidationError
 
 from relay.app import logs
@@ -21,15 +21,15 @@ def run_serve(given: dict[str, Any]) -> int:
     except ValidationError as error:
         for problem in error.errors(include_url=False, include_input=False):
             name = str(problem["loc"][0])
-            print(f"relay: {name} (RELAY_{name.upper()}): {problem['msg']}", file=sys.stderr)
+            typer.echo(f"relay: {name} (RELAY_{name.upper()}): {problem['msg']}", err=True)
         return 2
     if not settings.binds_loopback and not settings.insecure:
-        print(UNSAFE.format(host=settings.host), file=sys.stderr)
+        typer.echo(UNSAFE.format(host=settings.host), err=True)
         return 2
     logs.configure(settings.log_level, settings.log_format)
     try:
         serve(settings)
     except OSError as error:
-        print(f"relay: cannot listen on {settings.host}:{settings.port}: {error.strerror}", file=sys.stderr)
+        typer.echo(f"relay: cannot listen on {settings.host}:{settings.port}: {error.strerror}", err=True)
         return 1
     return 0

@@ -13,7 +13,7 @@ class AccessUnit:
     """One coded picture of H.264 (RFC 6184; ITU-T H.264 7.4.1.2.3)."""
 
     nals: list[bytes]
-    """NAL units in order as received, without start codes or lengths; SPS and PPS among them where the sender put them."""
+    """NAL units in order as received, without start codes or lengths; SPS and PPS where the sender put them."""
     key: bool
     """It holds an IDR slice."""
     rtp_time: int

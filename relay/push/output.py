@@ -17,11 +17,21 @@ VIDEO_WAIT = 3.0
 class Output:
     """One connection's side of the stream.
 
-    `video`: pictures are wanted. `audio_config`: FLV audio body of the AudioSpecificConfig. `opened`: monotonic seconds.
-    `first_timestamp`: milliseconds at which the clock begins.
+    `video`: pictures are wanted. `audio_config`: FLV audio body of the AudioSpecificConfig. `opened`: monotonic
+    seconds. `first_timestamp`: milliseconds at which the clock begins.
     """
 
-    __slots__ = ("_audio_config", "_begun", "_config", "_first_timestamp", "_last", "_opened", "_origin", "_video_open", "video")
+    __slots__ = (
+        "_audio_config",
+        "_begun",
+        "_config",
+        "_first_timestamp",
+        "_last",
+        "_opened",
+        "_origin",
+        "_video_open",
+        "video",
+    )
 
     def __init__(self, *, video: bool, audio_config: bytes, opened: float, first_timestamp: int = 0) -> None:
         self.video = video

@@ -16,7 +16,6 @@ from relay.push.connection import Connection, Event, Listener, Lost
 from relay.push.feed import Feed, MediaTag
 from relay.push.output import Output
 
-
 Connect = Callable[[PushUrl, Listener], Connection]
 """Begins a connection at once and tells its listener, later, what becomes of it."""
 

@@ -1,9 +1,9 @@
 """One room: its publishers, its streams, its push tasks, and who closes whom.
 
 A publisher's session feeds the stream of its name; a newer session of the same name closes the one before it, and the
-stream goes on. A task watches one stream, whether or not anybody publishes it, and ends by itself; nothing but Stop, its
-idle clock or the CDN's lasting refusal ends it. A stream is forgotten when it has neither session nor task; the room
-when it has no stream.
+stream goes on. A task watches one stream, whether or not anybody publishes it; nothing but Stop, its idle clock or the
+CDN's lasting refusal ends it. A stream is forgotten when it has neither session nor task, the room when it has no
+stream.
 """
 
 import secrets
@@ -41,7 +41,7 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A publisher let in: its resource, the answer's SDP, and the entity tag of its ICE session (RFC 9725, 4.3.1)."""
+    """A publisher let in: its resource, the answer's SDP, and its ICE session's bare entity tag (RFC 9725, 4.3.1)."""
 
     session_id: str
     answer: str
@@ -51,14 +51,13 @@ class Published:
 class _Place:
     """A stream with the session that publishes it and the feed that packs it."""
 
-    __slots__ = ("answering", "etag", "feed", "session", "session_id", "stream")
+    __slots__ = ("answering", "feed", "session", "session_id", "stream")
 
     def __init__(self, stream: Stream, feed: Feed) -> None:
         self.stream = stream
         self.feed = feed
         self.session: PublisherSession | None = None
         self.session_id = ""
-        self.etag = ""
         self.answering = 0
         """Offers being answered for this stream: it must not be forgotten meanwhile."""
 
@@ -97,29 +96,25 @@ class Room:
         place = self._place(key)
         place.answering += 1
         try:
-            session, answer = await PublisherSession.answer(
-                offer,
-                settings=self._around.settings.rtc,
-                on_frame=place.stream.deliver,
-                on_closed=lambda reason: self._session_closed(place, session_id, reason),
-            )
+            session, answer = await PublisherSession.answer(offer, settings=self._around.settings.rtc)
         finally:
             place.answering -= 1
         if place.session is not None:
             self._leave(place, "a newer session publishes this stream")
         place.session, place.session_id = session, session_id
-        place.etag = f'"{secrets.token_urlsafe(8)}"'
-        place.stream.kinds = session.kinds
+        place.stream.kinds = frozenset(session.kinds)
+        session.on_frame = place.stream.deliver
+        session.on_closed = lambda reason: self._session_closed(place, session_id, reason)
         place.stream.on_key_frame_wanted = lambda: session.request_key_frame(self._around.clock())
         log.info("publisher joined", **_names(key), kinds=sorted(session.kinds))
-        return Published(session_id, answer, place.etag)
+        return Published(session_id, answer, session.etag)
 
     async def trickle(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None:
         """Takes candidates from an SDP fragment. Raises `PublishError`."""
         place = self._place_of(key, session_id)
         if place is None or place.session is None:
             raise UnknownSession("There is no such publishing session; it may have ended.")
-        if etag not in (None, "*", place.etag):
+        if etag not in (None, place.session.etag):
             raise StaleSession("If-Match names another ICE session than the one that runs.")
         await place.session.trickle(fragment)
 

@@ -5,6 +5,7 @@ await, so a stream costs what its packets cost and no wake-up of its own.
 """
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import Counter
@@ -54,6 +55,7 @@ class Worker:
         self._rooms: dict[RoomKey, Room] = {}
         self._on_task_change = on_task_change
         self._ticking: asyncio.Task[None] | None = None
+        self._empty = asyncio.Event()
 
     # life
 
@@ -73,10 +75,9 @@ class Worker:
         """Stops every task politely, sends the publishers away, and ends the ticks."""
         for room in self._rooms.values():
             room.close("the relay is shutting down")
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + CLOSE_TIME
-        while self._rooms and loop.time() < deadline:
-            await asyncio.sleep(self.settings.tick)
+        self._empty.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._empty.wait(), CLOSE_TIME)
         if self._ticking is not None:
             self._ticking.cancel()
             await asyncio.wait([self._ticking])
@@ -99,6 +100,8 @@ class Worker:
             room.tick(now)
             if room.empty:
                 del self._rooms[key]
+        if not self._rooms:
+            self._empty.set()
 
     # publishers
 

@@ -1,5 +1,7 @@
 """The task's state machine: its table, its idle clock, and a random walk against a model of the world around it."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -178,7 +180,7 @@ def test_a_publisher_that_comes_and_goes_makes_no_storm_of_connects() -> None:
         now += 0.05
         if Effect.CONNECT in task.poll(now):
             connects.append(now)
-    assert all(later - earlier >= CONNECT_SPACING for earlier, later in zip(connects, connects[1:], strict=False))
+    assert all(later - earlier >= CONNECT_SPACING for earlier, later in pairwise(connects))
 
 
 class RandomWalk(RuleBasedStateMachine):

@@ -1,0 +1,334 @@
+"""`relay demo`: publisher, relay and CDN in one process, and a verdict on what arrived.
+
+The push is started, asked about and stopped by the real HTTP API; media goes over UDP and RTMP on loopback.
+"""
+
+import asyncio
+import contextlib
+import json
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from relay.api.actions import VERSION
+from relay.app import logs
+from relay.app.server import make_engine, running
+from relay.cli.live import LivePublisher, PublishFailed
+from relay.cli.measure import (
+    AAC_LC,
+    access_units,
+    audio_format,
+    audio_holes,
+    av_offsets,
+    percentile,
+    read_tags,
+    vcl_digests,
+    video_frames,
+)
+from relay.cli.publish import clip_path
+from relay.cli.source import ClipSource, Picture
+from relay.core.flv import Tag
+from relay.core.task import TaskSnapshot
+from relay.push.sink import Sink, SinkStream
+from relay.rtc.settings import RtcSettings
+from relay.worker.settings import WorkerSettings
+
+APP, ROOM, USER, TASK = "demo", "room", "user", "task"
+LOOPBACK = RtcSettings(addresses=("127.0.0.1",))
+LIMITS = {"first_frame": 1.0, "latency_p50": 0.060, "av_offset_p95": 0.080}
+"""Seconds that the verdict allows."""
+SETTLE = 0.5
+"""Seconds for what is under way to arrive before Stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    seconds: float
+    push_url: str | None
+    json: bool
+
+
+@dataclass(slots=True)
+class Arrivals:
+    """What was sent and what the sink saw, by the loop's clock."""
+
+    sent: dict[tuple[str, ...], float] = field(default_factory=dict)
+    """Digests of each picture's VCL NAL units to the time it was last sent."""
+    order: list[tuple[str, ...]] = field(default_factory=list)
+    first_sent: float | None = None
+    first_video: float | None = None
+    latencies: list[float] = field(default_factory=list)
+    received: int = 0
+
+    def on_picture(self, picture: Picture) -> None:
+        digests = vcl_digests(picture.nals)
+        now = asyncio.get_running_loop().time()
+        self.sent[digests] = now
+        self.order.append(digests)
+        if self.first_sent is None:
+            self.first_sent = now
+
+    def on_tag(self, stream: SinkStream, tag: Tag, arrival: float) -> None:
+        if not video_frames([tag]):
+            return
+        self.received += 1
+        if self.first_video is None:
+            self.first_video = arrival
+        sent = self.sent.get(access_units([tag])[0])
+        if sent is not None:
+            self.latencies.append(arrival - sent)
+
+
+@dataclass(slots=True)
+class Verdict:
+    """The demo's figures. Times in seconds, latencies and offsets in milliseconds."""
+
+    seconds: float
+    access_units_in: int
+    """Sent by the publisher, from the first that the push carried on."""
+    access_units_out: int
+    access_units_lost: int | None = None
+    nal_identical: bool | None = None
+    audio_codec: str | None = None
+    audio_sample_rate: int | None = None
+    audio_channels: int | None = None
+    audio_holes: int | None = None
+    first_frame_seconds: float | None = None
+    """From the later of Start and the first packet to the first picture at the CDN."""
+    latency_ms_p50: float | None = None
+    latency_ms_p95: float | None = None
+    av_offset_ms_p95: float | None = None
+    """Absolute, between flashes and beeps."""
+    cpu_per_stream_second: float = 0.0
+    """Of the relay's media work: reception, sound, packaging, writing."""
+    process_cpu_per_second: float = 0.0
+    """Of everything in this process: publisher, HTTP and sink too."""
+    status: int = 0
+    push_stream_state: int = 0
+    stop_reason: str = ""
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def good(self) -> bool:
+        return not self.problems
+
+
+async def run_demo(options: DemoOptions) -> int:
+    """Returns the exit code: 0 when everything held."""
+    logs.configure("warning", "text")
+    console = Console(stderr=options.json)
+    with tempfile.TemporaryDirectory(prefix="relay-demo-") as folder:
+        try:
+            verdict = await _Demo(options, Path(folder), console).run()
+        except (PublishFailed, httpx.HTTPError, DemoFailed) as error:
+            typer.echo(f"relay: {error}", err=True)
+            return 1
+    if options.json:
+        typer.echo(json.dumps({**asdict(verdict), "ok": verdict.good}))
+    else:
+        _print(console, verdict)
+    return 0 if verdict.good else 1
+
+
+class DemoFailed(Exception):
+    """The control API said what it should not have said."""
+
+
+class _Demo:
+    def __init__(self, options: DemoOptions, folder: Path, console: Console) -> None:
+        self._options = options
+        self._folder = folder
+        self._console = console
+        self._arrivals = Arrivals()
+        self._engine = make_engine(WorkerSettings(rtc=LOOPBACK))
+
+    async def run(self) -> Verdict:
+        sink = Sink(on_tag=self._arrivals.on_tag, directory=self._folder)
+        port = await sink.start()
+        push_url = self._options.push_url or f"rtmp://127.0.0.1:{port}/live/demo"
+        try:
+            async with running(self._engine) as url, httpx.AsyncClient(base_url=url) as client:
+                figures = await self._push(client, url, push_url)
+        finally:
+            await sink.close()
+        return self._judge(figures)
+
+    async def _push(self, client: httpx.AsyncClient, url: str, push_url: str) -> Verdict:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        await self._call(
+            client,
+            "StartPushSingleStreamToCDN",
+            {
+                "Stream": {"UserId": USER, "StreamType": 0},
+                "PushURL": push_url,
+                "Control": {"MediaType": 0, "MaxIdleTime": 180},
+            },
+        )
+        publisher = LivePublisher(ClipSource(clip_path()), settings=LOOPBACK, on_picture=self._arrivals.on_picture)
+        await publisher.connect(f"{url}/whip/{APP}/{ROOM}/{USER}")
+        cpu, media_cpu, began = time.process_time(), self._engine.stats().tick_cpu, loop.time()
+        playing = asyncio.create_task(publisher.play())
+        try:
+            await self._watch(playing)
+            publisher.stop()
+            await playing
+            lasted = loop.time() - began
+            cpu, media_cpu = time.process_time() - cpu, self._engine.stats().tick_cpu - media_cpu
+            await asyncio.sleep(SETTLE)
+            snapshot = await self._snapshot()
+            await self._call(client, "StopPushStreamToCDN", {})
+            task = await self._task(client)
+        finally:
+            playing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await playing
+            await publisher.close()
+        arrivals = self._arrivals
+        verdict = Verdict(
+            seconds=round(lasted, 2),
+            access_units_in=len(arrivals.order),
+            access_units_out=snapshot.video_sent,
+            cpu_per_stream_second=round(media_cpu / lasted, 4),
+            process_cpu_per_second=round(cpu / lasted, 4),
+            status=task["Status"],
+            push_stream_state=task["PushStreamState"],
+            stop_reason=task["StopReason"],
+        )
+        if self._options.push_url is not None:
+            first = snapshot.first_frame_after
+        elif arrivals.first_video is not None and arrivals.first_sent is not None:
+            first = arrivals.first_video - max(started, arrivals.first_sent)
+        else:
+            first = None
+        verdict.first_frame_seconds = round(first, 3) if first is not None else None
+        return verdict
+
+    async def _watch(self, playing: asyncio.Task[None]) -> None:
+        """Shows how it goes until the push has lasted as long as asked for, or the publisher failed."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._options.seconds
+        with Live(console=self._console, refresh_per_second=4, transient=True) as live:
+            while loop.time() < end and not playing.done():
+                snapshot = await self._snapshot()
+                latency = percentile(self._arrivals.latencies[-60:], 50) * 1000
+                live.update(
+                    f"[bold]{snapshot.state.value:10}[/] {end - loop.time():5.1f} s left · "
+                    f"{len(self._arrivals.order)} pictures in, {snapshot.video_sent} out, "
+                    f"{snapshot.audio_sent} audio frames out, {snapshot.bytes_sent / 1e6:.1f} MB · "
+                    f"latency {latency:.0f} ms {snapshot.last_error}"
+                )
+                await asyncio.sleep(min(0.25, max(0.0, end - loop.time())))
+
+    async def _snapshot(self) -> TaskSnapshot:
+        snapshot = await self._engine.find_task(APP, ROOM, task_id=TASK)
+        if snapshot is None:
+            raise DemoFailed("the task has vanished")
+        return snapshot
+
+    async def _call(self, client: httpx.AsyncClient, action: str, body: dict[str, Any]) -> None:
+        response = await client.post(
+            "/",
+            params={"Action": action, "Version": VERSION},
+            json={"AppId": APP, "RoomId": ROOM, "TaskId": TASK, **body},
+        )
+        if response.json().get("Result") != "ok":
+            raise DemoFailed(f"{action} was answered {response.status_code}: {response.text}")
+
+    async def _task(self, client: httpx.AsyncClient) -> dict[str, Any]:
+        response = await client.get(
+            "/",
+            params={
+                "Action": "GetPushSingleStreamToCDNTask",
+                "Version": VERSION,
+                "AppId": APP,
+                "RoomId": ROOM,
+                "TaskId": TASK,
+            },
+        )
+        task: dict[str, Any] = response.json()["Result"]["PushSingleStreamToCDNTask"]
+        return task
+
+    def _judge(self, verdict: Verdict) -> Verdict:
+        problems = verdict.problems
+        if (verdict.status, verdict.push_stream_state, verdict.stop_reason) != (3, 6, "StopByAPI"):
+            problems.append("the task did not end as Stop ends one")
+        first = verdict.first_frame_seconds
+        if first is None:
+            problems.append("no picture was pushed")
+        elif first > LIMITS["first_frame"]:
+            problems.append("the first picture came late")
+        if self._options.push_url is None:
+            recordings = sorted(self._folder.glob("*.flv"))
+            if len(recordings) != 1:
+                problems.append(f"the CDN saw {len(recordings)} connections instead of one")
+            if recordings:
+                self._judge_recording(verdict, recordings[0])
+        return verdict
+
+    def _judge_recording(self, verdict: Verdict, path: Path) -> None:
+        problems, arrivals = verdict.problems, self._arrivals
+        tags = read_tags(path)
+        received = access_units(tags)
+        # The push begins with a key frame, a moment after the publisher: what was sent before is not its to carry.
+        begin = arrivals.order.index(received[0]) if received and received[0] in arrivals.order else 0
+        expected = arrivals.order[begin:]
+        verdict.access_units_in, verdict.access_units_out = len(expected), len(received)
+        verdict.access_units_lost = len(expected) - sum(unit in arrivals.sent for unit in received)
+        verdict.nal_identical = received == expected
+        if not verdict.nal_identical:
+            problems.append("pictures were lost or changed")
+        audio = audio_format(tags)
+        if audio is not None:
+            verdict.audio_codec = "AAC-LC" if audio.object_type == AAC_LC else f"AAC object type {audio.object_type}"
+            verdict.audio_sample_rate, verdict.audio_channels = audio.rate, audio.channels
+        if (verdict.audio_codec, verdict.audio_sample_rate, verdict.audio_channels) != ("AAC-LC", 44100, 2):
+            problems.append("the sound is not AAC-LC, 44100 Hz, stereo")
+        verdict.audio_holes = len(audio_holes(tags))
+        if verdict.audio_holes:
+            problems.append("the sound has holes")
+        verdict.latency_ms_p50 = round(percentile(arrivals.latencies, 50) * 1000, 1)
+        verdict.latency_ms_p95 = round(percentile(arrivals.latencies, 95) * 1000, 1)
+        if not verdict.latency_ms_p50 <= LIMITS["latency_p50"] * 1000:
+            problems.append("the latency is high")
+        offsets = [abs(offset) for offset in av_offsets(path)]
+        if offsets:
+            verdict.av_offset_ms_p95 = round(percentile(offsets, 95) * 1000, 1)
+        if not offsets or percentile(offsets, 95) > LIMITS["av_offset_p95"]:
+            problems.append("picture and sound are out of sync")
+
+
+def _print(console: Console, verdict: Verdict) -> None:
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+
+    def row(name: str, value: object, remark: str = "") -> None:
+        table.add_row(name, "not measured" if value is None else str(value), f"[dim]{remark}[/]")
+
+    row(
+        "pictures in / out / lost",
+        f"{verdict.access_units_in} / {verdict.access_units_out} / {verdict.access_units_lost}",
+    )
+    row("every VCL NAL unit byte-identical", verdict.nal_identical)
+    row("sound", f"{verdict.audio_codec}, {verdict.audio_sample_rate} Hz, {verdict.audio_channels} channels")
+    row("holes in the sound", verdict.audio_holes)
+    row("first picture", verdict.first_frame_seconds, "s, after the later of Start and the first packet")
+    row("latency p50 / p95", f"{verdict.latency_ms_p50} / {verdict.latency_ms_p95}", "ms, publisher to CDN")
+    row("|A-V| p95", verdict.av_offset_ms_p95, "ms, flash against beep")
+    row("CPU per stream-second", verdict.cpu_per_stream_second, "s, the relay's media work")
+    row("CPU of this process", verdict.process_cpu_per_second, "s a second, with publisher and sink")
+    row("task", f"Status {verdict.status}, PushStreamState {verdict.push_stream_state}, {verdict.stop_reason}")
+    console.print(table)
+    if verdict.good:
+        console.print("[bold green]on air: everything arrived[/]")
+    else:
+        console.print("[bold red]not good:[/] " + "; ".join(verdict.problems))
+    sys.stdout.flush()
