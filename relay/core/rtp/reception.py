@@ -1,25 +1,40 @@
-"""Reception of one publisher's RTP session: datagrams in, whole frames out, RTCP feedback on time."""
+"""Reception of one publisher's RTP session: datagrams in, whole frames out, RTCP feedback when it is due.
+
+The owner hands in decrypted datagrams as they come, calls `poll` and then `feedback` at least when `deadline` says
+(or on each of its ticks), and sends what `feedback` returns. All times are seconds of one monotonic clock.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from relay.core.media import Frame
+from relay.core.rtp import rtcp
+from relay.core.rtp.h264_payload import starts_access_unit
+from relay.core.rtp.keyframes import KeyFrameRequests
+from relay.core.rtp.packet import FIXED_HEADER, VERSION_2, payload_bounds
+from relay.core.rtp.stats import ReceptionStats, TrackStats
+from relay.core.rtp.track import NO_FRAMES, AudioReceiver, TrackReceiver
+from relay.core.rtp.video import VideoReceiver
+from relay.core.timeline import Timeline
 
-Kind = Literal["video", "audio"]
+_UNPACK = FIXED_HEADER.unpack_from
+_TAKEOVER = 1.0  # seconds that a source must be silent before another one may take its track
 
 
 @dataclass(frozen=True, slots=True)
 class TrackSpec:
     """What the SDP answer agreed on for one media section."""
 
-    kind: Kind
+    kind: Literal["video", "audio"]
     payload_type: int
     clock_rate: int
     rtx_payload_type: int | None = None
     nack: bool = True
     ssrc: int | None = None
+    """The offer's `a=ssrc`; a source with the payload type is adopted all the same."""
     rtx_ssrc: int | None = None
+    """Never taken for a media source. Retransmissions are known by their payload type, whatever their SSRC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,61 +42,205 @@ class ReceptionSettings:
     """Times in seconds."""
 
     reorder_allowance: float = 0.015
+    """From a hole to its first NACK."""
     video_deadline: float = 0.5
+    """From a hole to giving it up."""
     audio_deadline: float = 0.2
+    reorder_deadline: float = 0.1
+    """The same for a track without NACK, where only reordering can fill a hole."""
     pli_interval: float = 1.0
+    """Between PLIs at least."""
     key_frame_interval: float = 2.0
+    """The longest GOP wanted while `key_frames_wanted`."""
     report_interval: float = 1.0
     remb_ceiling: int | None = None
+    """Bits per second that the publisher may send at most, told by REMB; None: no REMB."""
 
 
-@dataclass(slots=True)
-class TrackStats:
-    kind: Kind
-    packets: int = 0
-    bytes: int = 0
-    lost: int = 0
-    recovered: int = 0
-    nacks: int = 0
-    plis: int = 0
-    malformed: int = 0
-    dropped: int = 0
-    frames: int = 0
-    last_media: float | None = None
-    rtt: float | None = None
-    jitter: float = 0.0
-    reordered: bool = False
+class _Track:
+    """A track and its source."""
 
+    __slots__ = ("bye_at", "receiver", "spec", "ssrc", "started_at", "video")
 
-@dataclass(slots=True)
-class ReceptionStats:
-    tracks: list[TrackStats] = field(default_factory=list)
-    foreign: int = 0
-    malformed: int = 0
+    def __init__(self, spec: TrackSpec, receiver: TrackReceiver, video: VideoReceiver | None) -> None:
+        self.spec = spec
+        self.receiver = receiver
+        self.video = video
+        """The same receiver where it is one of video."""
+        self.ssrc = spec.ssrc
+        self.started_at: float | None = None
+        self.bye_at: float | None = None
+
+    def free(self, ssrc: int, now: float) -> bool:
+        """A source may take the track: nobody has it, or its owner has left or fallen silent."""
+        if self.started_at is None:
+            return True
+        if self.bye_at is not None:
+            # Packets may come after the BYE that they were sent before.
+            return ssrc != self.ssrc or now - self.bye_at > _TAKEOVER
+        return now - (self.receiver.stats.last_media or self.started_at) > _TAKEOVER
 
 
 class Reception:
+    """One publisher's tracks, at most one of a kind."""
+
     def __init__(
-        self, tracks: Sequence[TrackSpec], *, ssrc: int, cname: str, settings: ReceptionSettings = ReceptionSettings()
+        self,
+        tracks: Sequence[TrackSpec],
+        *,
+        ssrc: int,
+        cname: str,
+        settings: ReceptionSettings = ReceptionSettings(),
     ) -> None:
+        """`ssrc` and `cname` are the receiver's own in what `feedback` builds."""
         self.ended = False
+        """Every source that ever sent has said BYE."""
         self.key_frames_wanted = False
-        self.stats = ReceptionStats([TrackStats(track.kind) for track in tracks])
+        """Somebody watches: ask for a key frame when none came for `key_frame_interval`."""
+        self.stats = ReceptionStats([TrackStats(spec.kind) for spec in tracks])
+        self._ssrc = ssrc
+        self._settings = settings
+        self._description = rtcp.source_description(ssrc, cname)
+        self._next_report: float | None = None
+        timeline = Timeline()
+        self._tracks = [
+            self._build(spec, stats, timeline) for spec, stats in zip(tracks, self.stats.tracks, strict=True)
+        ]
+        self._sources: dict[int, tuple[TrackReceiver, int]] = {}
+        """Receiver and payload type by media SSRC, one for each track at most."""
+
+    def _build(self, spec: TrackSpec, stats: TrackStats, timeline: Timeline) -> _Track:
+        settings = self._settings
+        clock = timeline.track(spec.clock_rate, leads=spec.kind == "audio")
+        if spec.kind == "audio":
+            deadline = settings.audio_deadline if spec.nack else settings.reorder_deadline
+            audio = AudioReceiver(spec.clock_rate, clock, settings.reorder_allowance, deadline, stats)
+            return _Track(spec, audio, None)
+        deadline = settings.video_deadline if spec.nack else settings.reorder_deadline
+        key_frames = KeyFrameRequests(settings.pli_interval, settings.key_frame_interval)
+        video = VideoReceiver(spec.clock_rate, clock, settings.reorder_allowance, deadline, stats, key_frames)
+        return _Track(spec, video, video)
 
     def receive_rtp(self, data: bytes, now: float) -> Sequence[Frame]:
-        return ()
+        """Takes a decrypted RTP datagram that arrived at `now`. Returns the frames it completes, mostly none."""
+        if len(data) < 12 or data[0] & 0xC0 != VERSION_2:
+            self.stats.malformed += 1
+            return NO_FRAMES
+        first, second, sequence, timestamp, ssrc = _UNPACK(data)
+        route = self._sources.get(ssrc)
+        if route is not None and second & 0x7F == route[1]:
+            return route[0].receive(data, first, second, sequence, timestamp, now)
+        return self._receive_other(data, now)
+
+    def _receive_other(self, data: bytes, now: float) -> Sequence[Frame]:
+        """Retransmissions, and sources not met before."""
+        first, second, sequence, timestamp, ssrc = _UNPACK(data)
+        payload_type = second & 0x7F
+        for track in self._tracks:
+            if payload_type == track.spec.rtx_payload_type and track.started_at is not None:
+                return track.receiver.receive_retransmission(data, first, second, timestamp, now)
+            if payload_type == track.spec.payload_type and self._adopt(track, ssrc, data, now):
+                return track.receiver.receive(data, first, second, sequence, timestamp, now)
+        self.stats.foreign += 1
+        return NO_FRAMES
+
+    def _adopt(self, track: _Track, ssrc: int, data: bytes, now: float) -> bool:
+        """Whether the source of a packet with the track's payload type becomes the track's."""
+        if ssrc in self._sources or any(ssrc == other.spec.rtx_ssrc for other in self._tracks):
+            return False
+        bounds = payload_bounds(data)
+        if bounds is None or not track.free(ssrc, now):
+            return False
+        if track.started_at is not None:
+            track.receiver.stats.restarts += 1
+            self._sources = {known: source for known, source in self._sources.items() if known != track.ssrc}
+        track.ssrc, track.started_at, track.bye_at = ssrc, now, None
+        self.ended = False
+        self._sources[ssrc] = track.receiver, track.spec.payload_type
+        track.receiver.start(data[2] << 8 | data[3])
+        if track.video is not None:
+            begins = bounds[0] < bounds[1] and starts_access_unit(data, *bounds)
+            track.video.key_frames.started(now, begins)
+        if self._next_report is None:
+            self._next_report = now
+        return True
 
     def receive_rtcp(self, data: bytes, now: float) -> None:
-        pass
+        """Takes a decrypted RTCP datagram that arrived at `now`."""
+        messages = rtcp.parse(data)
+        if messages is None:
+            self.stats.malformed += 1
+            return
+        for message in messages:
+            if isinstance(message, rtcp.SenderReport):
+                for track in self._tracks:
+                    if track.ssrc == message.ssrc and track.started_at is not None:
+                        track.receiver.sender_report(message, now)
+            elif isinstance(message, rtcp.Bye):
+                self._leave(message.ssrcs, now)
 
-    def poll(self, now: float) -> Sequence[Frame]:
-        return ()
-
-    def feedback(self, now: float) -> list[bytes]:
-        return []
-
-    def deadline(self) -> float | None:
-        return None
+    def _leave(self, ssrcs: Sequence[int], now: float) -> None:
+        for track in self._tracks:
+            if track.ssrc in ssrcs and track.ssrc in self._sources:
+                del self._sources[track.ssrc]
+                track.bye_at = now
+        started = [track for track in self._tracks if track.started_at is not None]
+        self.ended = bool(started) and all(track.bye_at is not None for track in started)
 
     def request_key_frame(self, now: float) -> None:
-        pass
+        """Asks for an IDR picture that comes after now; asked again until it has come, at most one PLI per interval."""
+        for track in self._tracks:
+            if track.video is not None:
+                track.video.key_frames.ask()
+
+    def poll(self, now: float) -> Sequence[Frame]:
+        """Gives up what has not come in time. Returns the frames that waited behind it."""
+        frames: Sequence[Frame] = NO_FRAMES
+        for track in self._tracks:
+            released = track.receiver.poll(now)
+            if released:
+                frames = [*frames, *released]
+        return frames
+
+    def deadline(self) -> float | None:
+        """When `poll` or `feedback` next has something to do; None while only a datagram can change that."""
+        times = [self._next_report]
+        for track in self._tracks:
+            times.append(track.receiver.deadline(track.spec.nack))
+            times.append(self._pli_deadline(track))
+        return min((time for time in times if time is not None), default=None)
+
+    def _pli_deadline(self, track: _Track) -> float | None:
+        video = track.video
+        if video is None or track.ssrc is None or track.bye_at is not None:
+            return None
+        awaiting = track.started_at is not None and video.awaiting_key
+        watched_media = video.stats.last_media if self.key_frames_wanted else None
+        return video.key_frames.deadline(awaiting, watched_media)
+
+    def feedback(self, now: float) -> list[bytes]:
+        """RTCP that is due: plain compound datagrams (RFC 3550 6.1, RFC 4585 3.1) with a report, NACKs and PLIs."""
+        parts: list[bytes] = []
+        for track in self._tracks:
+            if track.ssrc is None:
+                continue
+            stats = track.receiver.stats
+            if track.spec.nack and (missing := track.receiver.nacks(now)):
+                parts.append(rtcp.nack(self._ssrc, track.ssrc, missing))
+            if track.video is not None and (due := self._pli_deadline(track)) is not None and due <= now:
+                parts.append(rtcp.pli(self._ssrc, track.ssrc))
+                track.video.key_frames.sent(now)
+                stats.plis += 1
+        blocks: list[rtcp.ReportBlock] = []
+        if self._next_report is not None and now >= self._next_report:
+            self._next_report = now + self._settings.report_interval
+            sources = [track for track in self._tracks if track.ssrc in self._sources]
+            blocks = [track.receiver.report_block(track.ssrc or 0, now) for track in sources]
+            if self._settings.remb_ceiling is not None:
+                ssrcs = [track.ssrc or 0 for track in sources]
+                parts.append(rtcp.remb(self._ssrc, self._settings.remb_ceiling, ssrcs))
+        elif not parts:
+            return []
+        # Between reports the RR is empty: a block would start a new interval of the fraction lost.
+        report = rtcp.receiver_report(rtcp.ReceiverReport(self._ssrc, tuple(blocks)))
+        return [b"".join((report, self._description, *parts))]

@@ -1,8 +1,16 @@
-"""The sending half of an RTP stream (RFC 3550, RFC 6184, RFC 7587), with retransmission (RFC 4588)."""
+"""The sending half of one RTP stream (RFC 3550, RFC 6184, RFC 7587), with retransmission on request (RFC 4588)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
+
+from relay.core.rtp import rtcp
+from relay.core.rtp.h264_payload import packetize
+from relay.core.rtp.packet import RtpPacket
+
+MAX_PAYLOAD = 1200
+"""Bytes: leaves room for RTP, SRTP, TURN and IPv6 headers below an MTU of 1280."""
+_MAX_RETRANSMISSIONS = 256  # for one datagram of the receiver, so that a hostile one gains little
 
 
 @dataclass(slots=True)
@@ -10,12 +18,19 @@ class SenderFeedback:
     """What one RTCP datagram of the receiver asks for."""
 
     retransmissions: list[bytes] = field(default_factory=list)
+    """RTP packets to send now."""
     key_frame_wanted: bool = False
     loss: float | None = None
+    """The part of the packets lost since the report before, 0 to 1; None: no report in the datagram."""
     rtt: float | None = None
+    """Seconds, where a report answers one of ours."""
+    bitrate: int | None = None
+    """What the receiver allows (REMB), bits per second."""
 
 
 class RtpSender:
+    """One media stream. RTP times are the media's own, from 0 or anywhere; `rtp_offset` is added on the wire."""
+
     def __init__(
         self,
         *,
@@ -31,19 +46,100 @@ class RtpSender:
         rtx_first_sequence: int = 0,
         history: int = 1024,
     ) -> None:
+        """`history` is how many packets are kept for retransmission. SSRC, first sequence number and offset should be
+        random (RFC 3550 5.1). Retransmissions take a stream of their own where both `rtx_` names are given."""
+        self.kind = kind
         self.ssrc = ssrc
+        self._payload_type = payload_type
+        self._clock_rate = clock_rate
+        self._sequence = first_sequence & 0xFFFF
+        self._rtp_offset = rtp_offset
+        self._rtx = None if rtx_payload_type is None or rtx_ssrc is None else (rtx_payload_type, rtx_ssrc)
+        self._rtx_sequence = rtx_first_sequence & 0xFFFF
+        self._history: dict[int, RtpPacket] = {}
+        self._history_size = history
+        self._description = rtcp.source_description(ssrc, cname)
+        self._packets = 0
+        self._octets = 0
+        self._last: tuple[int, float] | None = None
+        self._ntp_offset: float | None = None
 
     def send_access_unit(self, nals: Sequence[bytes], rtp_time: int, now: float) -> list[bytes]:
-        return []
+        """The RTP packets of one picture, the marker on the last; none where `nals` is empty."""
+        payloads = packetize(nals, MAX_PAYLOAD)
+        return self._send(payloads, rtp_time, now, marker=True)
 
     def send_opus(self, data: bytes, rtp_time: int, now: float) -> list[bytes]:
-        return []
+        """The RTP packet of one Opus packet (RFC 7587 4.2)."""
+        return self._send([data], rtp_time, now, marker=False)
+
+    def _send(self, payloads: list[bytes], rtp_time: int, now: float, *, marker: bool) -> list[bytes]:
+        self._last = rtp_time, now
+        timestamp = (rtp_time + self._rtp_offset) & 0xFFFFFFFF
+        packets: list[bytes] = []
+        for index, payload in enumerate(payloads):
+            ends = marker and index == len(payloads) - 1
+            packet = RtpPacket(self._payload_type, self._sequence, timestamp, self.ssrc, payload, ends)
+            self._history.pop(self._sequence, None)
+            self._history[self._sequence] = packet
+            self._sequence = (self._sequence + 1) & 0xFFFF
+            self._packets += 1
+            self._octets += len(payload)
+            packets.append(packet.serialise())
+        while len(self._history) > self._history_size:
+            del self._history[next(iter(self._history))]
+        return packets
 
     def receive_rtcp(self, data: bytes, now: float) -> SenderFeedback:
-        return SenderFeedback()
+        """Takes a decrypted RTCP datagram; a malformed one asks for nothing."""
+        feedback = SenderFeedback()
+        for message in rtcp.parse(data) or ():
+            if isinstance(message, rtcp.Nack) and message.media == self.ssrc:
+                room = _MAX_RETRANSMISSIONS - len(feedback.retransmissions)
+                wanted = [packet for number in message.lost if (packet := self._history.get(number)) is not None]
+                feedback.retransmissions += [self._retransmit(packet) for packet in wanted[:room]]
+            elif isinstance(message, rtcp.Pli):
+                feedback.key_frame_wanted |= message.media == self.ssrc
+            elif isinstance(message, rtcp.Fir):
+                feedback.key_frame_wanted |= self.ssrc in message.media
+            elif isinstance(message, rtcp.Remb):
+                if self.ssrc in message.ssrcs:
+                    feedback.bitrate = message.bitrate
+            elif isinstance(message, rtcp.ReceiverReport | rtcp.SenderReport):
+                for block in message.blocks:
+                    if block.ssrc == self.ssrc:
+                        feedback.loss = block.fraction_lost / 256
+                        feedback.rtt = self._round_trip(block, now)
+        return feedback
+
+    def _retransmit(self, packet: RtpPacket) -> bytes:
+        if self._rtx is None:
+            return packet.serialise()
+        payload_type, ssrc = self._rtx
+        payload = packet.sequence.to_bytes(2, "big") + packet.payload
+        sequence, self._rtx_sequence = self._rtx_sequence, (self._rtx_sequence + 1) & 0xFFFF
+        return RtpPacket(payload_type, sequence, packet.timestamp, ssrc, payload, packet.marker).serialise()
+
+    def _round_trip(self, block: rtcp.ReportBlock, now: float) -> float | None:
+        """RFC 3550 6.4.1: arrival - LSR - DLSR, in 1/65536 s."""
+        if self._ntp_offset is None or block.last_report == 0:
+            return None
+        arrival = int((now + self._ntp_offset) * 65536)
+        trip = (arrival - block.last_report - block.delay) & 0xFFFFFFFF
+        return trip / 65536 if trip < 0x80000000 else 0.0
 
     def report(self, now: float, ntp: float) -> bytes:
-        return b""
+        """SR and SDES as of `now`, which is `ntp` seconds since 1900. Before the first packet there is no RTP
+        time to tell: an empty RR and SDES."""
+        if self._last is None:
+            return rtcp.receiver_report(rtcp.ReceiverReport(self.ssrc)) + self._description
+        self._ntp_offset = ntp - now
+        rtp_time, sent = self._last
+        timestamp = rtp_time + self._rtp_offset + round((now - sent) * self._clock_rate)
+        report = rtcp.SenderReport(self.ssrc, int(ntp * 2**32), timestamp & 0xFFFFFFFF, self._packets, self._octets)
+        return rtcp.sender_report(report) + self._description
 
     def bye(self) -> bytes:
-        return b""
+        """The compound that ends the stream (RFC 3550 6.6)."""
+        empty = rtcp.receiver_report(rtcp.ReceiverReport(self.ssrc))
+        return empty + self._description + rtcp.bye([self.ssrc])
