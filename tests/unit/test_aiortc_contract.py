@@ -1,0 +1,171 @@
+"""What relay/rtc/tap.py relies on in aiortc, aioice and pylibsrtp, name by name.
+
+Most of it is private, so an upgrade may move it without a word. Each failure here says what to look at in the tap.
+"""
+
+import ast
+import asyncio
+import inspect
+import re
+from pathlib import Path
+
+import pylibsrtp
+import pytest
+from aioice import ice
+from aioice.candidate import Candidate, candidate_foundation, candidate_priority
+from aiortc import rtcdtlstransport as dtls
+
+TAP = Path(__file__).parents[2] / "relay" / "rtc" / "tap.py"
+
+
+def parameters(function: object) -> list[str]:
+    return list(inspect.signature(function).parameters)
+
+
+@pytest.mark.parametrize(
+    ("function", "names"),
+    [
+        (ice.Connection.get_component_candidates, ["self", "component", "addresses", "timeout"]),
+        (ice.Connection.gather_candidates, ["self"]),
+        (ice.Connection.add_remote_candidate, ["self", "remote_candidate"]),
+        (ice.Connection.connect, ["self"]),
+        (ice.Connection.close, ["self"]),
+        (ice.Connection.recv, ["self"]),
+        (ice.Connection.send, ["self", "data"]),
+        (ice.Connection.data_received, ["self", "data", "component"]),
+        (ice.StunProtocol.__init__, ["self", "receiver"]),
+        (ice.StunProtocol.datagram_received, ["self", "data", "addr"]),
+        (ice.StunProtocol.connection_made, ["self", "transport"]),
+        (ice.StunProtocol.connection_lost, ["self", "exc"]),
+        (ice.StunProtocol.error_received, ["self", "exc"]),
+        (ice.server_reflexive_candidate, ["protocol", "stun_server"]),
+        (candidate_foundation, ["candidate_type", "candidate_transport", "base_address"]),
+        (candidate_priority, ["candidate_component", "candidate_type", "local_pref"]),
+        (dtls.RTCDtlsTransport.__init__, ["self", "transport", "certificates"]),
+        (dtls.RTCDtlsTransport._set_role, ["self", "role"]),
+        (dtls.RTCDtlsTransport.start, ["self", "remoteParameters"]),
+        (dtls.RTCDtlsTransport.stop, ["self"]),
+        (dtls.RTCDtlsParameters, ["fingerprints", "role"]),
+        (dtls.RTCDtlsFingerprint, ["algorithm", "value"]),
+        (dtls.RTCCertificate.generateCertificate, []),
+        (pylibsrtp.Session.protect, ["self", "packet"]),
+        (pylibsrtp.Session.protect_rtcp, ["self", "packet"]),
+        (pylibsrtp.Session.unprotect, ["self", "packet"]),
+        (pylibsrtp.Session.unprotect_rtcp, ["self", "packet"]),
+    ],
+    ids=lambda value: getattr(value, "__qualname__", None),
+)
+def test_signatures(function: object, names: list[str]) -> None:
+    assert parameters(function) == names
+
+
+def test_a_connections_private_parts() -> None:
+    async def look() -> None:
+        connection = ice.Connection(ice_controlling=False, components=1, stun_server=None)
+        assert connection._protocols == []
+        assert connection._nominated == {}
+        assert connection._queue.qsize() == 0
+        assert connection.local_username and len(connection.local_password) >= 22
+        for name in ("remote_username", "remote_password", "remote_is_lite", "ice_controlling", "stun_server"):
+            assert hasattr(connection, name)
+        protocol = ice.StunProtocol(connection)
+        assert protocol.receiver is connection
+        protocol.local_candidate = Candidate.from_sdp("1 1 udp 1 192.0.2.1 4000 typ host")
+        pair = ice.CandidatePair(protocol, Candidate.from_sdp("1 1 udp 1 192.0.2.2 5000 typ host"))
+        assert (pair.protocol, pair.remote_addr) == (protocol, ("192.0.2.2", 5000))
+        await connection.close()
+        assert connection._queue.qsize() == 1  # the None that wakes a pending recv()
+
+    asyncio.run(look())
+
+
+def test_a_dtls_transports_private_parts() -> None:
+    class Ice:
+        role = "controlled"
+
+        async def _recv(self) -> bytes:
+            raise ConnectionError
+
+        async def _send(self, data: bytes) -> None:
+            raise ConnectionError
+
+    async def look() -> None:
+        transport = dtls.RTCDtlsTransport(Ice(), [dtls.RTCCertificate.generateCertificate()])
+        assert transport.state == "new"
+        assert transport._rx_srtp is transport._tx_srtp is transport._task is None
+        changes: list[str] = []
+        transport.on("statechange", lambda: changes.append(transport.state))
+        transport._set_role("server")
+        await transport.start(dtls.RTCDtlsParameters([dtls.RTCDtlsFingerprint("sha-256", "AB")]))
+        assert changes == ["connecting", "failed"]
+        await transport.stop()
+        transport.remove_all_listeners()
+
+    asyncio.run(look())
+
+
+def test_only_these_parts_of_an_ice_transport_are_used() -> None:
+    """`_IceSide` stands in for an RTCIceTransport: it must have all that the DTLS transport asks of one."""
+    source = inspect.getsource(dtls.RTCDtlsTransport)
+    assert set(re.findall(r"self\.(?:_)?transport\.(\w+)", source)) == {"role", "_recv", "_send"}
+
+
+def test_gathering_asks_each_component_for_its_candidates() -> None:
+    source = inspect.getsource(ice.Connection.gather_candidates)
+    assert "self.get_component_candidates(component=component, addresses=addresses)" in source
+
+
+def test_a_certificate_has_one_fingerprint_of_sha_256_and_an_end() -> None:
+    certificate = dtls.RTCCertificate.generateCertificate()
+    values = [f.value for f in certificate.getFingerprints() if f.algorithm == "sha-256"]
+    assert len(values) == 1
+    assert re.fullmatch(r"([0-9A-F]{2}:){31}[0-9A-F]{2}", values[0])
+    assert certificate.expires.tzinfo is not None
+
+
+def test_srtp_holds_a_packet_of_1500_bytes_and_says_so_of_more() -> None:
+    policy = pylibsrtp.Policy(key=bytes(30), ssrc_type=pylibsrtp.Policy.SSRC_ANY_OUTBOUND)
+    session = pylibsrtp.Session(policy)
+    assert len(session._cdata) == 1500
+    with pytest.raises(ValueError, match="too long"):
+        session.protect(bytes(1501))
+    with pytest.raises(pylibsrtp.Error):
+        session.unprotect(b"\x80\x60" + bytes(30))
+
+
+def private_names(source: str) -> set[str]:
+    """Attributes with a leading underscore of anything but `self`, `cls`."""
+    return {
+        node.attr
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Attribute)
+        and node.attr.startswith("_")
+        and not node.attr.startswith("__")
+        and not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls", "session"))
+    }
+
+
+KNOWN = {"_nominated", "_protocols", "_queue", "_rx_srtp", "_set_role", "_task", "_tx_srtp"}
+
+
+def test_this_test_knows_every_private_name_in_the_tap() -> None:
+    assert private_names(TAP.read_text()) == KNOWN
+
+
+def imports(source: str) -> set[str]:
+    """`module.name` of each name that a from-import takes, and modules imported whole."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", [p for p in TAP.parent.glob("*.py") if p != TAP], ids=lambda p: p.name)
+def test_no_other_file_knows_of_it(path: Path) -> None:
+    source = path.read_text()
+    assert not private_names(source) & KNOWN
+    foreign = {name for name in imports(source) if name.startswith(("aiortc", "aioice", "pylibsrtp"))}
+    assert foreign <= {"aioice.candidate.Candidate"}
