@@ -50,6 +50,12 @@ class SourceError(Exception):
     """The clip cannot be sent as it is; the text says why and what helps."""
 
 
+def builtin_clip() -> Path:
+    """The clip that comes with the relay: in the package where it is installed, else in the repository."""
+    installed = Path(__file__).with_name("clip.mp4")
+    return installed if installed.exists() else Path(__file__).parents[2] / "fixtures" / "clip.mp4"
+
+
 class ClipSource:
     """A clip with H.264 and Opus, held in memory, repeated for ever without re-encoding; `time` runs on.
 
@@ -70,14 +76,14 @@ class ClipSource:
         if pictures and not pictures[0].key:
             raise SourceError(f"{path}: does not begin with an IDR picture. {_remedy(path)}")
         origin = min(track[0].time for track in (pictures, sounds) if track)
-        frame = _interval(pictures)
-        self.duration = (pictures[-1].time + frame if pictures else sounds[-1].time + _interval(sounds)) - origin
-        """Seconds of one turn: the pictures', where there are any."""
-        self._frame = frame
+        self._frame = _interval(pictures)
         self._packet = _interval(sounds)
+        first, last = (pictures or sounds)[0], (pictures or sounds)[-1]
+        self.duration = last.time - first.time + (self._frame if pictures else self._packet)
+        """Seconds of one turn: the pictures', where there are any."""
         # Sound beyond the turn's end would lie over that of the next turn's start.
-        last = (sounds[0].time if sounds else origin) + self.duration - self._packet / 2
-        items: list[Item] = [*pictures, *(sound for sound in sounds if sound.time < last)]
+        end = (sounds[0].time if sounds else origin) + self.duration - self._packet / 2
+        items: list[Item] = [*pictures, *(sound for sound in sounds if sound.time < end)]
         self._items = sorted((replace(item, time=item.time - origin) for item in items), key=lambda item: item.time)
         self._keys = [i for i, item in enumerate(self._items) if isinstance(item, Picture) and item.key]
         self._index = 0
@@ -98,7 +104,7 @@ class ClipSource:
             self._index += 1
             time = item.time + self._offset
             if isinstance(item, Picture):
-                if self._waiting and not item.key:
+                if self._waiting and (not item.key or time < self._next_picture - _SLACK):
                     continue
                 self._waiting = False
                 self._next_picture = time + self._frame
@@ -118,8 +124,13 @@ class ClipSource:
         following = bisect.bisect_left(self._keys, self._index) % len(self._keys)
         key = self._items[self._keys[following]].time
         self._offset = self._next_picture - key
-        # The sound that reaches into the IDR's time comes before it in the clip.
-        self._index = bisect.bisect_left(self._items, key - self._packet, key=lambda item: item.time)
+        # What sound is still due before the IDR lies before it in the clip, or at the end of the turn before.
+        due = min(max(self._next_picture - self._next_sound, 0.0), self._frame + self._packet)
+        start = key - due - _SLACK
+        if start < 0:
+            start += self.duration
+            self._offset -= self.duration
+        self._index = bisect.bisect_left(self._items, start, key=lambda item: item.time)
         self._waiting = True
 
 
@@ -153,8 +164,8 @@ def _read(container: "av.container.InputContainer", path: Path) -> tuple[list[Pi
             raise SourceError(f"{path}: has B-frames, which WebRTC does not carry. {_remedy(path)}")
         parameter_sets = [nal for nal in nals if nal_type(nal) in (NalType.SPS, NalType.PPS)] or parameter_sets
         key = any(nal_type(nal) == NalType.IDR for nal in nals)
-        if key and not any(nal_type(nal) == NalType.SPS for nal in nals):
-            nals = [*parameter_sets, *nals]
+        if key:
+            nals = [*parameter_sets, *(nal for nal in nals if nal_type(nal) not in (NalType.SPS, NalType.PPS))]
         pictures.append(Picture(nals, key, time))
     if not pictures and not sounds:
         raise SourceError(f"{path}: no packet in it")

@@ -35,6 +35,7 @@ _AAC_TICK = Fraction(1, AAC_RATE)
 _CONCEAL = RATE // 10
 _BLEND = RATE // 200
 _HARD = RATE // 25
+_NEAR = RATE // 1000
 _MAX_DRIFT = RATE // 200
 _EARLY = 1.0
 """Seconds that a packet's `time` may be ahead of its arrival: more is a broken timestamp, not a gap."""
@@ -132,10 +133,12 @@ class Transcoder:
         step = 0 if self._next_rtp is None else packet.rtp_time - self._next_rtp
         # After silence the sound takes its exact place. Else the RTP timestamps give a gap exactly, unless the time
         # disagrees by much (another session, a new mapping): then it decides.
-        if self._last is None or (abs(offset) >= _HARD and abs(step - offset) >= _HARD):
-            gap = round(offset)
+        if self._last is None:
+            gap = round(offset) if abs(offset) >= _NEAR else 0
+        elif abs(step - offset) < _HARD:
+            gap = step
         else:
-            gap = step if abs(step - offset) < _HARD else 0
+            gap = round(offset) if abs(offset) >= _HARD else 0
         if -gap >= toc.samples:
             stats.late += 1
             return
