@@ -7,7 +7,8 @@ from typing import Self
 
 from relay.core.media import Frame
 from relay.core.offer import RestartRefused, UnknownSession
-from relay.core.rtp.reception import Kind, Reception, ReceptionStats
+from relay.core.rtp.reception import Reception
+from relay.core.rtp.stats import ReceptionStats
 from relay.rtc.answer import Decision, decide, write_answer
 from relay.rtc.fragment import parse_fragment
 from relay.rtc.settings import RtcSettings
@@ -28,7 +29,7 @@ class PublisherSession:
     """Made by `answer()`. Its owner calls `tick()` every few milliseconds until `on_closed` has been called."""
 
     def __init__(self, decision: Decision, settings: RtcSettings) -> None:
-        self.kinds: frozenset[Kind] = frozenset(track.kind for track in decision.tracks)
+        self.kinds: frozenset[str] = frozenset(track.kind for track in decision.tracks)
         self.etag = secrets.token_urlsafe(12)
         """Names the ICE session (RFC 9725 section 4.3.1); as ICE restarts are refused, it never changes."""
         self.on_frame: Callable[[Frame], None] = lambda frame: None
