@@ -108,6 +108,8 @@ class Transcoder:
         """The publisher is silent or absent: concealment, then silence, up to `until` on the stream's timeline."""
         out: list[AacFrame] = []
         missing = round((until - self._start) * RATE - self._end())
+        if 0 < self._lost_samples <= self._conceal_left and missing <= self._conceal_left:
+            missing -= missing % self._lost_samples  # the decoder conceals whole frames: the rest can wait
         if missing > 0:
             self._fill(min(missing, _MAX_FILL), out)
         return out
