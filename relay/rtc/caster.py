@@ -16,6 +16,7 @@ from relay.rtc.parameters import LocalParameters
 from relay.rtc.settings import RtcSettings
 from relay.rtc.tap import Transport
 
+_NTP_OF_1970 = 2_208_988_800
 _REPORT_INTERVAL = 1.0
 """Seconds between sender reports of a track; the first goes out with the first media."""
 
@@ -39,7 +40,8 @@ class Caster:
         self._on_key_frame_wanted = on_key_frame_wanted
         self._transport = Transport(settings, offering=True, on_closed=on_closed)
         self._clock = self._transport.clock
-        self._ntp_offset = time.time() - self._clock()
+        self._epoch: float | None = None
+        """NTP time of the media timeline's zero: one for both tracks, so that a receiver can align them exactly."""
         self._cname = secrets.token_urlsafe(12)
         self._sources = tuple(_source(kind, rtx) for kind in sorted(kinds))
         self._senders = {source.kind: _sender(source, self._cname) for source in self._sources}
@@ -47,7 +49,7 @@ class Caster:
         self._local: LocalParameters | None = None
         self.packets_sent = 0
         self.bytes_sent = 0
-        """Of RTP, before protection."""
+        """Before protection."""
         self.retransmitted = 0
         self.key_frames_asked = 0
 
@@ -95,30 +97,34 @@ class Caster:
         return await self._transport.wait_connected()
 
     def packetize_access_unit(self, nals: Sequence[bytes], at: float) -> list[bytes]:
-        """RTP packets of one picture (RFC 6184); `at`: seconds on the media timeline."""
-        return self._senders["video"].send_access_unit(nals, round(at * 90000), self._clock())
+        """RTP packets of one picture (RFC 6184), and a sender report where one is due; `at`: seconds on the media
+        timeline."""
+        now = self._clock()
+        packets = self._senders["video"].send_access_unit(nals, round(at * 90000), now)
+        return packets + self._report("video", at, now)
 
     def send_access_unit(self, nals: Sequence[bytes], at: float) -> None:
         for packet in self.packetize_access_unit(nals, at):
             self.send_packet(packet)
-        self._report("video")
 
     def send_opus(self, data: bytes, at: float) -> None:
-        for packet in self._senders["audio"].send_opus(data, round(at * 48000), self._clock()):
+        now = self._clock()
+        for packet in self._senders["audio"].send_opus(data, round(at * 48000), now) + self._report("audio", at, now):
             self.send_packet(packet)
-        self._report("audio")
 
     def send_packet(self, packet: bytes) -> None:
+        """One RTP or RTCP packet that `packetize_access_unit` has made."""
         if self._transport.send(packet):
             self.packets_sent += 1
             self.bytes_sent += len(packet)
 
-    def _report(self, kind: str) -> None:
-        """A sender report where one is due. Both tracks' NTP times come of one clock, so a receiver can align them."""
-        now = self._clock()
-        if now >= self._report_due.get(kind, 0.0):
-            self._report_due[kind] = now + _REPORT_INTERVAL
-            self._transport.send(self._senders[kind].report(now, now + self._ntp_offset))
+    def _report(self, kind: str, at: float, now: float) -> list[bytes]:
+        if now < self._report_due.get(kind, 0.0):
+            return []
+        self._report_due[kind] = now + _REPORT_INTERVAL
+        if self._epoch is None:
+            self._epoch = time.time() + _NTP_OF_1970 - at
+        return [self._senders[kind].report(now, self._epoch + at)]
 
     def tick(self, now: float) -> None:
         """Reads the receiver's RTCP: retransmits what it misses, passes on that it wants a key frame."""

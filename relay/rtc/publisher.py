@@ -79,8 +79,6 @@ class PublisherSession:
             self.on_frame(frame)
         for report in reception.feedback(now):
             self._transport.send(report)
-        if reception.ended:
-            self.close("the publisher said goodbye (RTCP BYE)")
 
     def _receive(self, now: float) -> None:
         reception, on_frame = self._reception, self.on_frame

@@ -39,9 +39,7 @@ class DatagramReader:
 
     def drain(self, now: float) -> list[tuple[float, bytes]]:
         """Everything that came since the last call, in order: arrival in seconds on the loop's clock, datagram."""
-        held = self._held
-        if held:
-            self._held = []
+        held, self._held = self._held, []
         return held
 
     def close(self) -> None:

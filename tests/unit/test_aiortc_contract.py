@@ -65,7 +65,8 @@ def test_a_connections_private_parts() -> None:
         assert connection._protocols == []
         assert connection._nominated == {}
         assert connection._queue.qsize() == 0
-        assert connection.local_username and len(connection.local_password) >= 22
+        assert connection.local_username
+        assert len(connection.local_password) >= 22
         for name in ("remote_username", "remote_password", "remote_is_lite", "ice_controlling", "stun_server"):
             assert hasattr(connection, name)
         protocol = ice.StunProtocol(connection)

@@ -71,7 +71,7 @@ def test_all_fingerprints_are_kept() -> None:
         (["rid:0 send", "rid:1 send", "rid:2 send", "simulcast:send 0;1;2"], "2"),
         (["rid:a send", "rid:b send", "rid:c send", "simulcast:send b,c;~a recv x"], "a"),
         (
-            ["rid:1 send max-width=640;max-height=360", "rid:2 send max-width=320;max-height=180", "simulcast:send 1;2"],
+            ["rid:1 send max-width=640;max-height=360", "rid:2 send max-width=160;max-height=90", "simulcast:send 1;2"],
             "1",
         ),
         (["rid:x send max-br=900000", "rid:y send max-br=90000", "simulcast:send x;y"], "x"),
