@@ -21,6 +21,9 @@ HIGH_WATER = 256 * 1024
 """Bytes waiting in the transport beyond which the connection is not `writable`."""
 SEND_BUFFER = 256 * 1024
 """SO_SNDBUF: what waits longer waits in the backlog, where it can be dropped."""
+STALL_TIMEOUT = 15.0
+"""Seconds. A peer's kernel goes on taking for a while after its program has stopped reading: at 128 kbit/s for 9 s, as
+measured, and both together stay within half a minute."""
 MAX_ADDRESSES = 4
 """Addresses of a name that are tried, each with its share of the connect deadline."""
 
@@ -68,7 +71,9 @@ class Connection(asyncio.Protocol):
         self._publish_timeout = publish_timeout
         self._stall_timeout = stall_timeout
         self._finishing = False
+        self._unflushed = 0
         self._queued = 0
+        self._written = 0
         self._drained = 0
         self._drained_at: float | None = None
 
@@ -81,7 +86,7 @@ class Connection(asyncio.Protocol):
         tls: ssl.SSLContext | None = None,
         connect_timeout: float = 5.0,
         publish_timeout: float = 10.0,
-        stall_timeout: float = 20.0,
+        stall_timeout: float = STALL_TIMEOUT,
     ) -> "Connection":
         """Starts name lookup, TCP, TLS for `rtmps` and publishing; what comes of it is told to `listener`, later.
 
@@ -107,29 +112,32 @@ class Connection(asyncio.Protocol):
         return (
             self._publisher.state is State.LIVE
             and self._transport is not None
-            and self._transport.get_write_buffer_size() < HIGH_WATER
+            and self._transport.get_write_buffer_size() + self._unflushed < HIGH_WATER
         )
 
     @property
     def bytes_written(self) -> int:
         """Bytes handed to the kernel, without TLS's own."""
-        waiting = self._transport.get_write_buffer_size() if self._transport is not None else 0
-        return max(0, self._queued - waiting)
+        if self._transport is not None and not self._closed.done() and not self._transport.is_closing():
+            self._written = max(self._written, self._queued - self._transport.get_write_buffer_size())
+        return self._written
 
     def send(self, tag_type: int, timestamp: int, body: bytes) -> None:
         """Queues one FLV tag (timestamp: ms, any size) for `flush`. Nothing happens unless publishing has begun."""
         if self._publisher.state is State.LIVE:
             self._publisher.send(tag_type, timestamp, body)
+            self._unflushed += len(body)
 
     def flush(self) -> None:
         """Writes what is queued, in one call."""
         pieces = self._publisher.data_to_send()
+        self._unflushed = 0
         if pieces and self._transport is not None and not self._transport.is_closing():
             self._queued += sum(map(len, pieces))
             self._transport.writelines(pieces)
 
     def poll(self, now: float) -> None:
-        """Once a tick or so: a connection whose peer takes nothing for too long while data waits is lost, soon after."""
+        """Once a tick or so: a connection whose peer takes nothing for long while data waits is lost, soon after."""
         if self._transport is None or self._listener is None:
             return
         waiting = self._transport.get_write_buffer_size() + self._unacknowledged()
@@ -283,6 +291,7 @@ class Connection(asyncio.Protocol):
         self._stop_timer()
         self._publisher.close()
         if self._transport is not None:
+            _ = self.bytes_written  # an aborted transport forgets what it had not written
             self._transport.abort()
         elif self._opening is not None and self._opening is not asyncio.current_task():
             self._opening.cancel()

@@ -1,0 +1,421 @@
+import asyncio
+import datetime
+import ipaddress
+import socket
+import ssl
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from relay.core import flv
+from relay.core.flv import Tag
+from relay.core.push_url import PushUrl
+from relay.core.rtmp.publisher import Connected, PublishStarted, Refused
+from relay.push.connection import HIGH_WATER, Connection, Lost
+from relay.push.sink import Sink, SinkStream
+from tests.support.clip import clip_tags
+from tests.support.eventually import eventually
+from tests.support.hostile import Behaviour, HostileServer
+from tests.support.pushing import Ear, end, publishing, push, run_clean
+
+
+def clean(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    @wraps(test)
+    def run(*arguments: object, **named: object) -> None:
+        run_clean(lambda: test(*arguments, **named))
+
+    return run
+
+
+async def outcome(url: str, **options: Any) -> Ear:
+    """What becomes of a connection that never publishes."""
+    ear = Ear()
+    connection = Connection.open(PushUrl.parse(url), ear, **options)
+    await eventually(lambda: ear.lost, every=0.005)
+    await connection.wait_closed()
+    return ear
+
+
+@clean
+async def test_a_clip_arrives_as_it_is():
+    got: list[Tag] = []
+    ended: list[SinkStream] = []
+    sink = Sink(on_tag=lambda stream, tag, arrival: got.append(tag), on_end=ended.append)
+    port = await sink.start()
+    connection, ear = await publishing(f"rtmp://127.0.0.1:{port}/live/key?token=1")
+    assert sink.streams["live", "key"].name == "key?token=1"
+    await push(connection, clip_tags())
+    await eventually(lambda: len(got) == len(clip_tags()))
+    assert connection.bytes_written > sum(len(tag.body) for tag in got)
+    await end(connection, ear)
+    assert got == clip_tags()
+    assert ear.events == [Connected(), PublishStarted(), Lost("finished")]
+    await eventually(lambda: ended)
+    await sink.close()
+
+
+@clean
+async def test_finish_sends_what_is_queued():
+    got: list[Tag] = []
+    sink = Sink(on_tag=lambda stream, tag, arrival: got.append(tag))
+    port = await sink.start()
+    connection, ear = await publishing(f"rtmp://127.0.0.1:{port}/live/key")
+    for tag in clip_tags():
+        connection.send(tag.type, tag.timestamp, tag.body)
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    await end(connection, ear)
+    assert loop.time() - begun < 1.0
+    assert got == clip_tags()
+    await sink.close()
+
+
+@clean
+async def test_a_name_that_cannot_be_resolved():
+    ear = await outcome("rtmp://nowhere.invalid/live/sekret")
+    assert ear.events == [Lost("connect: the host's name cannot be resolved")]
+
+
+@pytest.mark.parametrize("host", ["x" * 80, ".x", "a..b"])
+def test_a_host_that_is_no_name(host):
+    @clean
+    async def run() -> None:
+        assert (await outcome(f"rtmp://{host}/live/sekret")).lost.startswith("connect: the host's name")
+
+    run()
+
+
+@clean
+async def test_connection_refused():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        ear = await outcome(f"rtmp://127.0.0.1:{taken.getsockname()[1]}/live/sekret")
+    assert ear.events == [Lost("connect: connection refused")]
+
+
+@clean
+async def test_a_name_of_which_one_address_answers():
+    sink = Sink()
+    port = await sink.start("127.0.0.1")  # localhost is ::1 first, where the system has it
+    connection, ear = await publishing(f"rtmp://localhost:{port}/live/key")
+    await end(connection, ear)
+    await sink.close()
+
+
+@clean
+async def test_ipv6():
+    sink = Sink()
+    port = await sink.start("::1")
+    connection, ear = await publishing(f"rtmp://[::1]:{port}/live/key")
+    await end(connection, ear)
+    await sink.close()
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "events"),
+    [
+        (Behaviour.SILENT, [Lost("publish: not begun within 0.2 s, last during the handshake")]),
+        (
+            Behaviour.SILENT_AFTER_CONNECT,
+            [
+                Connected(),
+                Lost(
+                    "publish: not begun within 0.2 s, last after publish: "
+                    "the stream key may be wrong, expired or in use"
+                ),
+            ],
+        ),
+        (
+            Behaviour.HTTP,
+            [Lost("protocol error: the peer does not speak RTMP: its first byte is 72, not 3")],
+        ),
+        (
+            Behaviour.REFUSE_CONNECT,
+            [
+                Refused("NetStream.Publish.Denied", "no *** here", permanent=True),
+                Lost("refused: NetStream.Publish.Denied"),
+            ],
+        ),
+        (
+            Behaviour.REFUSE_PUBLISH,
+            [
+                Connected(),
+                Refused("NetStream.Publish.Denied", "no *** here", permanent=True),
+                Lost("refused: NetStream.Publish.Denied"),
+            ],
+        ),
+        (
+            Behaviour.CLOSE_AFTER_PUBLISH,
+            [
+                Connected(),
+                Lost("the server closed the connection after publish: the stream key may be wrong, expired or in use"),
+            ],
+        ),
+        (
+            Behaviour.RESET_AFTER_PUBLISH,
+            [
+                Connected(),
+                Lost(
+                    "the server broke the connection (connection reset) after publish: "
+                    "the stream key may be wrong, expired or in use"
+                ),
+            ],
+        ),
+    ],
+)
+def test_servers_that_do_not_take_it(behaviour, events):
+    @clean
+    async def run() -> None:
+        async with HostileServer(behaviour, code="NetStream.Publish.Denied", description="no sekret here") as server:
+            ear = await outcome(server.url("sekret"), publish_timeout=0.2)
+        assert ear.events == events
+        assert "sekret" not in repr(ear.events)
+
+    run()
+
+
+@clean
+async def test_a_second_publisher_of_the_same_name():
+    sink = Sink()
+    port = await sink.start()
+    url = f"rtmp://127.0.0.1:{port}/live/key"
+    first, first_ear = await publishing(url)
+    second = await outcome(url)
+    assert second.events[1:] == [
+        Refused("NetStream.Publish.BadName", "Already publishing", permanent=False),
+        Lost("refused: NetStream.Publish.BadName"),
+    ]
+    await end(first, first_ear)
+    await eventually(lambda: not sink.streams)
+    again, again_ear = await publishing(url)
+    await end(again, again_ear)
+    await sink.close()
+
+
+@clean
+async def test_reset_while_publishing():
+    async with HostileServer(Behaviour.RESET_AFTER_TAG) as server:
+        connection, ear = await publishing(server.url("key"))
+        connection.send(flv.AUDIO, 0, b"\xaf\1sound")
+        connection.flush()
+        assert await eventually(lambda: ear.lost) == (
+            "the server broke the connection (connection reset) while publishing"
+        )
+        connection.send(flv.AUDIO, 0, b"\xaf\1sound")
+        connection.flush()
+        await connection.wait_closed()
+    assert ear.events == [Connected(), PublishStarted(), Lost(ear.lost)]
+
+
+async def fill(connection: Connection) -> None:
+    """Until the peer, which reads nothing, has been sent all that goes in anywhere."""
+    for _ in range(200):
+        if not connection.writable:
+            return
+        connection.send(flv.VIDEO, 0, b"\x17\1" + bytes(65536))
+        connection.flush()
+        await asyncio.sleep(0)
+    raise AssertionError("a connection that takes everything")
+
+
+@clean
+async def test_a_peer_that_reads_nothing_is_found():
+    async with HostileServer(Behaviour.READ_NOTHING) as server:
+        connection, ear = await publishing(server.url("key"))
+        await fill(connection)
+        transport = connection._transport
+        assert transport.get_write_buffer_size() < HIGH_WATER + 70_000
+        connection.poll(100.0)
+        connection.poll(114.0)
+        await asyncio.sleep(0)
+        assert ear.lost is None
+        connection.poll(115.1)
+        assert await eventually(lambda: ear.lost) == "stalled: the server has taken nothing for 15 s"
+        await connection.wait_closed()
+
+
+@clean
+async def test_a_slow_stream_into_a_peer_that_reads_nothing():
+    """Sound alone fills no socket buffer in half a minute: what is not acknowledged tells."""
+    async with HostileServer(Behaviour.READ_NOTHING) as server:
+        connection, ear = await publishing(server.url("key"))
+        now = 0.0
+        while ear.lost is None:
+            # 128 kbit/s
+            connection.send(flv.AUDIO, round(now * 1000), b"\xaf\1" + bytes(8000))
+            connection.flush()
+            await asyncio.sleep(0.001)
+            connection.poll(now)
+            now += 0.5
+            assert now < 30
+        assert ear.lost.startswith("stalled")
+        await connection.wait_closed()
+
+
+@clean
+async def test_a_peer_that_floods_does_not_grow_us():
+    async with HostileServer(Behaviour.FLOOD) as server:
+        connection, _ = await publishing(server.url("key"))
+        transport = connection._transport
+        await eventually(lambda: transport.get_write_buffer_size() >= HIGH_WATER, what="our answers wait")
+        assert transport.get_write_buffer_size() < HIGH_WATER + 300_000
+        assert not transport.is_reading()
+        connection.abort()
+        await connection.wait_closed()
+
+
+@clean
+async def test_no_stall_where_nothing_waits():
+    sink = Sink()
+    port = await sink.start()
+    connection, ear = await publishing(f"rtmp://127.0.0.1:{port}/live/key")
+    for now in (0.0, 100.0, 200.0):
+        await eventually(lambda: connection._unacknowledged() == 0)
+        connection.poll(now)
+    assert ear.lost is None
+    await end(connection, ear)
+    await sink.close()
+
+
+@clean
+async def test_finish_of_a_stalled_connection_is_cut():
+    async with HostileServer(Behaviour.READ_NOTHING) as server:
+        connection, ear = await publishing(server.url("key"))
+        await fill(connection)
+        connection.finish(deadline=0.1)
+        assert await eventually(lambda: ear.lost, within=1.0) == "finished"
+        await connection.wait_closed()
+
+
+@pytest.mark.parametrize("how", ["finish", "abort"])
+def test_ended_while_it_opens(how):
+    @clean
+    async def run() -> None:
+        async with HostileServer(Behaviour.SILENT) as server:
+            for turns in range(8):
+                ear = Ear()
+                connection = Connection.open(PushUrl.parse(server.url("key")), ear)
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                getattr(connection, how)()
+                await connection.wait_closed()
+                await asyncio.sleep(0)
+                assert ear.events == ([Lost("finished")] if how == "finish" else [])
+
+    run()
+
+
+@clean
+async def test_abort_while_publishing_is_silent():
+    sink = Sink()
+    port = await sink.start()
+    connection, ear = await publishing(f"rtmp://127.0.0.1:{port}/live/key")
+    connection.abort()
+    await connection.wait_closed()
+    assert ear.events == [Connected(), PublishStarted()]
+    await eventually(lambda: not sink.streams)
+    await sink.close()
+
+
+# rtmps
+
+
+def certificate(folder: Path, subject: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A server's context with a certificate for `subject` of an authority of its own, and a client's that trusts it."""
+    now = datetime.datetime.now(datetime.UTC)
+
+    def build(
+        name: str, issuer: str, key: ec.EllipticCurvePrivateKey, by: ec.EllipticCurvePrivateKey, ca: bool
+    ) -> bytes:
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]))
+            .issuer_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, issuer)]))
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(by.public_key()), critical=False)
+        )
+        if ca:
+            usage = x509.KeyUsage(
+                digital_signature=False,
+                content_commitment=False,
+                key_encipherment=False,
+                data_encipherment=False,
+                key_agreement=False,
+                key_cert_sign=True,
+                crl_sign=True,
+                encipher_only=False,
+                decipher_only=False,
+            )
+            builder = builder.add_extension(usage, critical=True)
+        else:
+            address = x509.IPAddress(ipaddress.ip_address(name)) if name[0].isdigit() else x509.DNSName(name)
+            builder = builder.add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        return builder.sign(by, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    pem = folder / "server.pem"
+    pem.write_bytes(
+        build(subject, "test authority", key, ca_key, ca=False)
+        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(pem)
+    client = ssl.create_default_context(
+        cadata=build("test authority", "test authority", ca_key, ca_key, ca=True).decode()
+    )
+    return server, client
+
+
+def test_rtmps(tmp_path):
+    server, client = certificate(tmp_path, "localhost")
+
+    @clean
+    async def run() -> None:
+        got: list[Tag] = []
+        sink = Sink(on_tag=lambda stream, tag, arrival: got.append(tag), tls=server)
+        port = await sink.start()
+        connection, ear = await publishing(f"rtmps://localhost:{port}/live/key", tls=client)
+        await push(connection, clip_tags())
+        connection.poll(0.0)
+        await end(connection, ear)
+        assert ear.lost == "finished"
+        await eventually(lambda: not sink.streams)
+        assert got == clip_tags()
+        await sink.close()
+
+    run()
+
+
+@pytest.mark.parametrize(("subject", "trusted"), [("localhost", False), ("other.example", True)])
+def test_a_certificate_that_is_not_accepted(tmp_path, subject, trusted):
+    server, client = certificate(tmp_path, subject)
+
+    @clean
+    async def run() -> None:
+        sink = Sink(tls=server)
+        port = await sink.start()
+        ear = await outcome(f"rtmps://localhost:{port}/live/sekret", tls=client if trusted else None)
+        assert ear.lost.startswith("connect: the server's certificate is not accepted: ")
+        await sink.close()
+
+    run()
+
+
+@clean
+async def test_rtmps_to_a_server_without_tls():
+    sink = Sink()
+    port = await sink.start()
+    ear = await outcome(f"rtmps://127.0.0.1:{port}/live/key", connect_timeout=0.5)
+    assert ear.lost.startswith("connect: ")
+    await sink.close()

@@ -1,0 +1,62 @@
+"""A listener for tests of connections, and a run without leftovers."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from relay.core.flv import Tag
+from relay.core.push_url import PushUrl
+from relay.core.rtmp.publisher import PublishStarted
+from relay.push.connection import Connection, Event, Lost
+from tests.support.eventually import eventually
+
+
+class Ear:
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def on_event(self, event: Event) -> None:
+        self.events.append(event)
+
+    @property
+    def lost(self) -> str | None:
+        """The reason, once it is lost."""
+        match self.events:
+            case [*_, Lost(reason)]:
+                return reason
+        return None
+
+
+async def publishing(url: str, **options: Any) -> tuple[Connection, Ear]:
+    """A connection whose publishing has begun."""
+    ear = Ear()
+    connection = Connection.open(PushUrl.parse(url), ear, **options)
+    await eventually(lambda: ear.lost or PublishStarted() in ear.events, every=0.005, what="the publishing begins")
+    assert PublishStarted() in ear.events, ear.events
+    return connection, ear
+
+
+async def push(connection: Connection, tags: list[Tag], *, offset: int = 0) -> None:
+    """Sends as a run does: some at a time, while it is writable."""
+    for start in range(0, len(tags), 20):
+        await eventually(lambda: connection.writable, every=0.002)
+        for tag in tags[start : start + 20]:
+            connection.send(tag.type, tag.timestamp + offset, tag.body)
+        connection.flush()
+
+
+async def end(connection: Connection, ear: Ear) -> None:
+    connection.finish()
+    await connection.wait_closed()
+    await eventually(lambda: ear.lost, every=0.002)
+
+
+def run_clean(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Runs it, and fails when a task other than its own is left at its end."""
+
+    async def watched() -> None:
+        await test()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        assert not left, left
+
+    asyncio.run(watched())
