@@ -87,7 +87,7 @@ class Nginx:
 
     def stats(self) -> ElementTree.Element:
         """nginx-rtmp's statistics page."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/", timeout=5) as answer:  # noqa: S310 -- loopback
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/", timeout=5) as answer:
             return ElementTree.fromstring(answer.read())  # noqa: S314 -- nginx's own words
 
     def streams(self) -> list[str]:
@@ -164,7 +164,7 @@ def _free_port() -> int:
 @contextlib.contextmanager
 def _notifications(server: Nginx) -> Iterator[int]:
     class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 -- the name that http.server calls
+        def do_GET(self) -> None:
             query = urllib.parse.urlsplit(self.path).query
             arguments = dict(urllib.parse.parse_qsl(query, keep_blank_values=True))
             name = arguments.get("name", "")
