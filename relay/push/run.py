@@ -87,8 +87,9 @@ class PushRun:
         self._act(self.task.poll(now), now)
         connection = self._connection
         if connection is not None:
-            self._drain()
-            connection.flush()
+            if self._output is not None:
+                self._drain()
+                connection.flush()
             connection.poll(now)
 
     def snapshot(self) -> TaskSnapshot:

@@ -200,8 +200,9 @@ class Room:
         if session is not None:
             session.key_frames_wanted = place.feed.active
             session.tick(now)
-            if session.last_media is not None:
-                stream.media_seen(session.last_media, now)
+            last_media = max((track.last_media or 0.0 for track in session.stats.reception.tracks), default=0.0)
+            if last_media:
+                stream.media_seen(last_media, now)
         stream.poll(now)
         place.feed.tick(now)
 

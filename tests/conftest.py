@@ -1,0 +1,48 @@
+"""Coroutine tests run on a loop of their own, and no test leaves a task, a thread or a socket behind."""
+
+import asyncio
+import inspect
+import os
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+
+async def _checked(test: Any) -> None:
+    before = asyncio.all_tasks()
+    await test
+    left = {task for task in asyncio.all_tasks() - before if not task.done()}
+    assert not left, f"tasks left behind: {left}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    asyncio.run(_checked(pyfuncitem.obj(**arguments)))
+    return True
+
+
+def _sockets() -> set[str]:
+    found = set()
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{number}")
+        except OSError:
+            continue
+        if target.startswith("socket:"):
+            found.add(target)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Outer fixtures come first, so what they hold for several tests does not count."""
+    threads, sockets = set(threading.enumerate()), _sockets()
+    yield
+    left = [thread for thread in set(threading.enumerate()) - threads if thread.is_alive()]
+    assert not left, f"threads left behind: {left}"
+    assert not _sockets() - sockets, "sockets left behind"
