@@ -13,7 +13,7 @@ _EXTENSION = 0x10
 
 
 def payload_bounds(data: bytes) -> tuple[int, int] | None:
-    """Where the payload of a packet of at least 12 bytes lies, start to end, equal for padding alone. None: malformed."""
+    """Start and end of the payload of a packet of at least 12 bytes, equal for padding alone. None: malformed."""
     first = data[0]
     size = len(data)
     start = 12 + 4 * (first & 0x0F)
