@@ -10,7 +10,7 @@ import ssl
 import struct
 import termios
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 from relay.core.push_url import PushUrl
 from relay.core.rtmp import publisher
@@ -140,7 +140,7 @@ class Connection(asyncio.Protocol):
         """Once a tick or so: a connection whose peer takes nothing for long while data waits is lost, soon after."""
         if self._transport is None or self._listener is None:
             return
-        waiting = self._transport.get_write_buffer_size() + self._unacknowledged()
+        waiting = self._transport.get_write_buffer_size() + _unacknowledged(self._transport)
         drained = self._queued - waiting
         if self._drained_at is None or waiting == 0 or drained > self._drained:
             self._drained, self._drained_at = max(drained, self._drained), now
@@ -180,7 +180,7 @@ class Connection(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 -- a stream transport, for the type checker
+        transport = cast(asyncio.Transport, transport)  # uvloop's is none by class
         self._transport = transport
         transport.set_write_buffer_limits(high=HIGH_WATER)
         sock = transport.get_extra_info("socket")
@@ -262,15 +262,6 @@ class Connection(asyncio.Protocol):
             else:
                 return
 
-    def _unacknowledged(self) -> int:
-        """Bytes in the kernel that the peer has not acknowledged: on a slow stream those alone can last a minute."""
-        assert self._transport is not None  # noqa: S101 -- its caller looked, for the type checker
-        try:
-            answer = fcntl.ioctl(self._transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
-        except OSError:
-            return 0
-        return int(struct.unpack("i", answer)[0])
-
     def _too_late(self) -> None:
         if self._transport is None:
             self._lose(f"connect: no answer within {self._publish_timeout:g} s")
@@ -323,3 +314,12 @@ def describe(error: BaseException) -> str:
             return "the host's name is not valid"
         case _:
             return type(error).__name__
+
+
+def _unacknowledged(transport: asyncio.Transport) -> int:
+    """Bytes in the kernel that the peer has not acknowledged: on a slow stream those alone can last a minute."""
+    try:
+        answer = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+    except OSError:
+        return 0
+    return int(struct.unpack("i", answer)[0])

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from relay.core import flv
 from relay.core.flv import Tag
@@ -114,7 +114,7 @@ class Sink:
         stream = SinkStream(app, name, now)
         if (app, stream.key) in self.streams:
             return None
-        file = self._create_file(stream) if self._directory is not None else None
+        file = _create_file(self._directory, stream) if self._directory is not None else None
         self.streams[app, stream.key] = stream
         if self._on_start is not None:
             self._on_start(stream)
@@ -136,21 +136,6 @@ class Sink:
         del self.streams[stream.app, stream.key]
         if self._on_end is not None:
             self._on_end(stream)
-
-    def _create_file(self, stream: SinkStream) -> BinaryIO:
-        """`name.flv`, or `name-2.flv` and so on where that exists; the peer's name cannot leave the directory."""
-        assert self._directory is not None  # noqa: S101 -- its caller looked, for the type checker
-        stem = re.sub(r"[^A-Za-z0-9_-]", "_", stream.key)[:100] or "stream"
-        number = 1
-        while True:
-            path = self._directory / (f"{stem}.flv" if number == 1 else f"{stem}-{number}.flv")
-            try:
-                file = path.open("xb")
-            except FileExistsError:
-                number += 1
-            else:
-                stream.path = path
-                return file
 
 
 class _Recording:
@@ -193,7 +178,7 @@ class _SinkConnection(asyncio.Protocol):
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 -- a stream transport, for the type checker
+        transport = cast(asyncio.Transport, transport)  # uvloop's is none by class
         self._transport = transport
         if not self._sink.admit(self):
             transport.abort()
@@ -201,7 +186,8 @@ class _SinkConnection(asyncio.Protocol):
         self._deadline = self._loop.call_later(GREETING_TIMEOUT, transport.abort)
 
     def data_received(self, data: bytes) -> None:
-        assert self._transport is not None  # noqa: S101 -- bytes come over it, for the type checker
+        if self._transport is None:
+            return
         now = self._loop.time()
         for event in self._session.receive(data):
             match event:
@@ -247,3 +233,18 @@ class _SinkConnection(asyncio.Protocol):
         if self._recording is not None:
             recording, self._recording = self._recording, None
             self._sink.end(recording, self._loop.time())
+
+
+def _create_file(directory: Path, stream: SinkStream) -> BinaryIO:
+    """`key.flv`, or `key-2.flv` and so on where that exists; the pusher's name cannot leave the directory."""
+    stem = re.sub(r"[^A-Za-z0-9_-]", "_", stream.key)[:100] or "stream"
+    number = 1
+    while True:
+        path = directory / (f"{stem}.flv" if number == 1 else f"{stem}-{number}.flv")
+        try:
+            file = path.open("xb")
+        except FileExistsError:
+            number += 1
+        else:
+            stream.path = path
+            return file

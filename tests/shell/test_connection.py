@@ -17,7 +17,7 @@ from relay.core import flv
 from relay.core.flv import Tag
 from relay.core.push_url import PushUrl
 from relay.core.rtmp.publisher import Connected, PublishStarted, Refused
-from relay.push.connection import HIGH_WATER, Connection, Lost
+from relay.push.connection import HIGH_WATER, Connection, Lost, _unacknowledged
 from relay.push.sink import Sink, SinkStream
 from tests.support.clip import clip_tags
 from tests.support.eventually import eventually
@@ -276,7 +276,7 @@ async def test_no_stall_where_nothing_waits():
     port = await sink.start()
     connection, ear = await publishing(f"rtmp://127.0.0.1:{port}/live/key")
     for now in (0.0, 100.0, 200.0):
-        await eventually(lambda: connection._unacknowledged() == 0)
+        await eventually(lambda: _unacknowledged(connection._transport) == 0)
         connection.poll(now)
     assert ear.lost is None
     await end(connection, ear)

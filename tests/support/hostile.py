@@ -5,6 +5,7 @@ import enum
 import socket
 import struct
 from types import TracebackType
+from typing import cast
 
 from relay.core.rtmp.handshake import NONCE_SIZE
 from relay.core.rtmp.server import ConnectRequested, PublishRequested, ServerSession, TagReceived
@@ -71,8 +72,7 @@ class _Peer(asyncio.Protocol):
         server.connections.append(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by class
 
     def data_received(self, data: bytes) -> None:
         behaviour = self._server.behaviour

@@ -145,11 +145,10 @@ class ChunkReader:
         if available < at + part:
             return None
 
-        if begins:
-            self._begin(stream, form, header, field, extended, size)
-            self._streams[identifier] = stream
         body = stream.body
-        assert body is not None  # noqa: S101 -- set by _begin, for the type checker
+        if begins or body is None:
+            body = self._begin(stream, form, header, field, extended, size)
+            self._streams[identifier] = stream
         body += buffer[at : at + part]
         self._pending += part
         if len(body) == stream.size:
@@ -160,7 +159,7 @@ class ChunkReader:
             raise ChunkError("too many messages under way")
         return at + part
 
-    def _begin(self, stream: _Stream, form: int, header: int, field: int, extended: bool, size: int) -> None:
+    def _begin(self, stream: _Stream, form: int, header: int, field: int, extended: bool, size: int) -> bytearray:
         if form < 2:
             stream.kind = self._buffer[header + 6]
         if form == 0:
@@ -171,6 +170,7 @@ class ChunkReader:
         stream.field, stream.extended, stream.size = field, extended, size
         self._abandon(stream)
         stream.body = bytearray()
+        return stream.body
 
     def _abandon(self, stream: _Stream) -> None:
         if stream.body is not None:
