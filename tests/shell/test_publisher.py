@@ -9,12 +9,13 @@ import time
 import pytest
 
 from relay.core.offer import NotTakingWork, OfferMalformed, OfferRefused, RestartRefused, UnknownSession
+from relay.core.rtp.reception import ReceptionSettings
 from relay.rtc import sdp
 from relay.rtc.caster import Caster
 from relay.rtc.publisher import PublisherSession
 from relay.rtc.settings import RtcSettings
-from tests.shell.rtc_peers import LOOPBACK, Received, Ticker, joined, open_things, picture, sound
 from tests.support.eventually import eventually
+from tests.support.rtc import LOOPBACK, Received, Ticker, joined, open_things, picture, sound
 from tests.unit.rtc.offers import NAMES, offer
 
 READERS = ["hook", "batch"]
@@ -60,7 +61,8 @@ def test_frames_arrive_byte_for_byte(reader: str) -> None:
 def test_a_key_frame_request_reaches_the_publisher(reader: str) -> None:
     async def run() -> None:
         asked: list[float] = []
-        async with joined(with_reader(reader), on_key_frame_wanted=lambda: asked.append(time.monotonic())) as peers:
+        settings = dataclasses.replace(with_reader(reader), reception=ReceptionSettings(pli_interval=0.1))
+        async with joined(settings, on_key_frame_wanted=lambda: asked.append(time.monotonic())) as peers:
             caster, session, received = peers
             caster.send_access_unit(picture(1, key=False), 0.0)  # nothing to begin with
             await eventually(lambda: asked, what="PLI for a stream that begins without an IDR")
@@ -251,7 +253,8 @@ def test_garbage_is_counted_and_dropped(reader: str) -> None:
                 for data in (
                     b"", b"\x80", b"\x80\x60" + bytes(10), b"\x80\xc8" + bytes(60), b"\xbf" * 1400, b"\x80" * 1600,
                     b"\x80" * 5000, b"\x00\x01\x00\x00\x21\x12\xa4\x42" + bytes(12), b"\x00" * 700,
-                    b"\x16\xfe\xfd" + bytes(40), b"\x14", b"\x3f" * 100, b"\xff" * 100, b"\x01\x01\xff\xff\x21\x12\xa4\x42" + bytes(2000),
+                    b"\x16\xfe\xfd" + bytes(40), b"\x14", b"\x3f" * 100, b"\xff" * 100,
+                    b"\x01\x01\xff\xff\x21\x12\xa4\x42" + bytes(2000),
                 ):  # fmt: skip
                     stranger.sendto(data, (host, int(port)))
             await eventually(lambda: session.stats.transport.refused >= 4, what="refusals counted")

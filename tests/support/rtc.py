@@ -7,7 +7,10 @@ from collections.abc import AsyncIterator
 
 import psutil
 
+from relay.core.ident import StreamKey
 from relay.core.media import AccessUnit, Frame, OpusPacket
+from relay.core.offer import NotTakingWork, StaleSession, UnknownSession
+from relay.engine.base import Published
 from relay.rtc.caster import Caster
 from relay.rtc.publisher import PublisherSession
 from relay.rtc.settings import RtcSettings
@@ -55,6 +58,48 @@ class Received:
     @property
     def sounds(self) -> list[OpusPacket]:
         return [frame for frame in self.frames if isinstance(frame, OpusPacket)]
+
+
+class SmallEngine:
+    """A `PublishPort` with one session for each stream."""
+
+    def __init__(self, ticker: Ticker, settings: RtcSettings) -> None:
+        self.ticker = ticker
+        self.settings = settings
+        self.sessions: dict[tuple[StreamKey, str], PublisherSession] = {}
+        self.received: list[Received] = []
+        self.draining = False
+
+    async def publish(self, key: StreamKey, offer: str) -> Published:
+        if self.draining:
+            raise NotTakingWork("this relay is going down for a new version")
+        session, answer = await PublisherSession.answer(offer, settings=self.settings)
+        session_id = f"s{len(self.received)}"
+        self.sessions[key, session_id] = session
+        self.received.append(Received(session))
+        self.ticker.members.append(session)
+        return Published(session_id, answer, session.etag)
+
+    async def trickle(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None:
+        session = self.sessions.get((key, session_id))
+        if session is None:
+            raise UnknownSession("no such session")
+        if etag not in (None, session.etag):
+            raise StaleSession("another ICE session")
+        await session.trickle(fragment)
+
+    async def unpublish(self, key: StreamKey, session_id: str) -> bool:
+        session = self.sessions.pop((key, session_id), None)
+        if session is None:
+            return False
+        session.close("deleted")
+        await session.wait_closed()
+        return True
+
+    async def close(self) -> None:
+        for session in self.sessions.values():
+            session.close("over")
+            await session.wait_closed()
 
 
 @contextlib.asynccontextmanager

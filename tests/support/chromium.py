@@ -1,0 +1,113 @@
+"""Debian's Chromium as a publisher: a page of our own with fake devices, driven by playwright.
+
+playwright's own browsers are never downloaded; Debian's package is installed where it is missing.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator
+from typing import Any
+
+from playwright.async_api import Page, async_playwright
+
+EXECUTABLE = "/usr/bin/chromium"
+ARGUMENTS = [
+    "--no-sandbox",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+    "--allow-loopback-in-peer-connection",
+    "--autoplay-policy=no-user-gesture-required",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-quic",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+PAGE = """<!doctype html><meta charset="utf-8"><title>publish</title><script>
+async function publish(url, constraints = {audio: true, video: {width: 1280, height: 720, frameRate: 30}}) {
+  const media = await navigator.mediaDevices.getUserMedia(constraints);
+  const pc = new RTCPeerConnection();
+  for (const track of media.getTracks()) pc.addTransceiver(track, {direction: "sendonly", streams: [media]});
+  await pc.setLocalDescription();
+  const response = await fetch(url, {
+    method: "POST", headers: {"Content-Type": "application/sdp"}, body: pc.localDescription.sdp});
+  if (!response.ok) throw new Error((await response.json()).detail);
+  await pc.setRemoteDescription({type: "answer", sdp: await response.text()});
+  return {pc, media, session: new URL(response.headers.get("Location"), url)};
+}
+</script>"""
+
+_STATS = """async () => [...(await published.pc.getStats()).values()]
+  .filter(s => ["outbound-rtp", "remote-inbound-rtp", "codec"].includes(s.type))"""
+
+
+def install() -> None:
+    """Installs Debian's chromium where it is missing; needs root or sudo."""
+    if shutil.which(EXECUTABLE) is None:
+        root = [] if os.geteuid() == 0 else ["sudo"]
+        subprocess.run([*root, "apt-get", "update", "-qq"], check=True)
+        subprocess.run([*root, "apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"], check=True)
+
+
+class ChromiumPublisher:
+    """A tab with the page open."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+
+    async def publish(self, url: str, constraints: dict[str, Any] | None = None) -> None:
+        """Publishes fake devices by WHIP; the page's error, with the relay's sentence, where it is refused."""
+        arguments = [url] if constraints is None else [url, constraints]
+        await self.page.evaluate("async (args) => { window.published = await publish(...args) }", arguments)
+
+    async def run(self, script: str) -> Any:
+        """Evaluates JavaScript; `published` holds `pc`, `media` and `session`."""
+        return await self.page.evaluate(script)
+
+    async def stats(self) -> dict[str, dict[str, Any]]:
+        """getStats of what is sent, by kind: each `outbound-rtp` with its `codec` and `remote` reports inside."""
+        reports = {report["id"]: report for report in await self.page.evaluate(_STATS)}
+        sent = {r["kind"]: dict(r) for r in reports.values() if r["type"] == "outbound-rtp"}
+        for report in sent.values():
+            report["codec"] = reports.get(report.get("codecId"), {})
+            report["remote"] = reports.get(report.get("remoteId"), {})
+        return sent
+
+    async def leave(self) -> None:
+        """`pc.close()`: a goodbye on the wire."""
+        await self.page.evaluate("published.pc.close()")
+
+
+@contextlib.asynccontextmanager
+async def chromium() -> AsyncIterator[ChromiumPublisher]:
+    """A browser, and in it the page, served from http://localhost on a port of its own."""
+    install()
+    async with _serve_page() as url, async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=EXECUTABLE, headless=True, args=ARGUMENTS)
+        try:
+            page = await browser.new_page()
+            await page.goto(url)
+            yield ChromiumPublisher(page)
+        finally:
+            await browser.close()
+
+
+@contextlib.asynccontextmanager
+async def _serve_page() -> AsyncIterator[str]:
+    body = PAGE.encode()
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(head.encode() + body)
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        yield f"http://localhost:{server.sockets[0].getsockname()[1]}/"
