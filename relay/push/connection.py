@@ -208,7 +208,7 @@ class Connection(asyncio.Protocol):
                     self._tell(event)
                 case _:
                     self._tell(event)
-        self.flush()
+        self._answer()
 
     def eof_received(self) -> bool:
         return False
@@ -261,6 +261,15 @@ class Connection(asyncio.Protocol):
                     raise
             else:
                 return
+
+    def _answer(self) -> None:
+        """`flush` for what the peer made us say: `writelines` of Python 3.12.8, 3.13.1 and before calls no
+        `pause_writing` (CVE-2024-12254)."""
+        if answer := b"".join(self._publisher.data_to_send()):
+            self._unflushed = 0
+            self._queued += len(answer)
+            if self._transport is not None and not self._transport.is_closing():
+                self._transport.write(answer)
 
     def _too_late(self) -> None:
         if self._transport is None:

@@ -203,7 +203,8 @@ class _SinkConnection(asyncio.Protocol):
                     self._transport.abort()
                 case _:
                     pass
-        self._transport.writelines(self._session.data_to_send())
+        # Not writelines, which before Python 3.12.9 and 3.13.2 calls no pause_writing (CVE-2024-12254).
+        self._transport.write(b"".join(self._session.data_to_send()))
 
     def pause_writing(self) -> None:
         if self._transport is not None:
