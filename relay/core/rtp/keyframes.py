@@ -27,6 +27,7 @@ class KeyFrameRequests:
     def came(self, now: float) -> None:
         """A whole IDR picture is here."""
         self._asked = False
+        self._not_before = 0.0
         self._last_key = now
 
     def deadline(self, awaiting: bool, watched_media: float | None) -> float | None:

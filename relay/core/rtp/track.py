@@ -128,7 +128,10 @@ class TrackReceiver:
             self.stats.late += 1
             return NO_FRAMES
         self._suspect = None
-        return self._insert(self._buffer.next + ahead, packet, now)
+        number = self._buffer.next + ahead
+        if number > self._buffer.highest:
+            self._measure_jitter(packet.timestamp, now)
+        return self._insert(number, packet, now)
 
     def _jumped(self, sequence: int, packet: Packet) -> Sequence[Frame]:
         suspect, self._suspect = self._suspect, (sequence, packet)
@@ -236,6 +239,8 @@ class TrackReceiver:
         return ReportBlock(ssrc, fraction, expected - received, highest, jitter, last_report, delay)
 
     def _measure_jitter(self, timestamp: int, now: float) -> None:
+        if timestamp == self._jitter_timestamp:
+            return
         if self._jitter_timestamp >= 0:
             media = forward(timestamp, self._jitter_timestamp, 32) / self._rate
             difference = abs(now - self._jitter_arrival - media)
