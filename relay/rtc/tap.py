@@ -126,16 +126,19 @@ class _Connection(Connection):
         candidates = [protocol.local_candidate for protocol in self._protocols]
         self.advertised = [_advertise(c, settings.advertised_address, i) for i, c in enumerate(candidates)]
         if self.stun_server is not None:
-            queries = [
-                asyncio.create_task(server_reflexive_candidate(protocol, self.stun_server))
-                for protocol in self._protocols
-                if ":" not in protocol.local_candidate.host
-            ]
-            done, pending = await asyncio.wait(queries, timeout=timeout) if queries else (set(), set())
-            for query in pending:
-                query.cancel()
-            self.advertised += [query.result()[0] for query in done if query.exception() is None]
+            self.advertised += await self._ask_stun(self.stun_server, timeout)
         return candidates
+
+    async def _ask_stun(self, server: tuple[str, int], seconds: float) -> list[Candidate]:
+        """This host's public addresses (RFC 8445 section 5.1.1.2), those that the server tells in time; IPv4 only."""
+        sockets = [protocol for protocol in self._protocols if ":" not in protocol.local_candidate.host]
+        queries = [asyncio.create_task(server_reflexive_candidate(protocol, server)) for protocol in sockets]
+        try:
+            answered = (await asyncio.wait(queries, timeout=seconds))[0] if queries else set()
+            return [query.result()[0] for query in queries if query in answered and query.exception() is None]
+        finally:
+            for query in queries:
+                query.cancel()
 
     async def close(self) -> None:
         self.expired = True
