@@ -34,8 +34,7 @@ from relay.cli.measure import (
     vcl_digests,
     video_frames,
 )
-from relay.cli.publish import clip_path
-from relay.cli.source import ClipSource, Picture
+from relay.cli.source import ClipSource, Picture, builtin_clip
 from relay.core.flv import Tag
 from relay.core.task import TaskSnapshot
 from relay.push.sink import Sink, SinkStream
@@ -174,7 +173,7 @@ class _Demo:
                 "Control": {"MediaType": 0, "MaxIdleTime": 180},
             },
         )
-        publisher = LivePublisher(ClipSource(clip_path()), settings=LOOPBACK, on_picture=self._arrivals.on_picture)
+        publisher = LivePublisher(ClipSource(builtin_clip()), settings=LOOPBACK, on_picture=self._arrivals.on_picture)
         await publisher.connect(f"{url}/whip/{APP}/{ROOM}/{USER}")
         cpu, media_cpu, began = time.process_time(), self._engine.stats().tick_cpu, loop.time()
         playing = asyncio.create_task(publisher.play())

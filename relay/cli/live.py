@@ -38,35 +38,37 @@ class LivePublisher:
         self._resource: str | None = None
         self._headers: dict[str, str] = {}
         self._playing = True
+        self.caster: Caster
+        """The session, once `connect` has made it."""
         self.pictures = 0
         self.packets = 0
 
     async def connect(self, url: str, token: str | None = None) -> Self:
         """POSTs the offer and waits until DTLS stands. Raises `PublishFailed`."""
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._caster = await Caster.create(settings=self._settings, on_key_frame_wanted=self._source.skip_to_key)
+        self.caster = await Caster.create(settings=self._settings, on_key_frame_wanted=self._source.skip_to_key)
         try:
             async with httpx.AsyncClient(timeout=HTTP_TIMEOUT) as client:
                 response = await client.post(
                     url,
-                    content=self._caster.offer(),
+                    content=self.caster.offer(),
                     headers={**self._headers, "Content-Type": "application/sdp"},
                 )
             if response.status_code != 201:
                 raise PublishFailed(f"{url} answered {response.status_code}: {_detail(response)}")
             if "Location" in response.headers:
                 self._resource = urljoin(url, response.headers["Location"])
-            await self._caster.accept(response.text)
-            if not await self._caster.wait_connected():
-                raise PublishFailed(f"no connection for media: {self._caster.closed_reason}")
+            await self.caster.accept(response.text)
+            if not await self.caster.wait_connected():
+                raise PublishFailed(f"no connection for media: {self.caster.closed_reason}")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            self._caster.close("failed")
+            self.caster.close("failed")
             raise PublishFailed(f"{url} cannot be reached: {error}") from error
         except PublishError as error:
-            self._caster.close("failed")
+            self.caster.close("failed")
             raise PublishFailed(f"the answer of {url} is of no use: {error.detail}") from error
         except BaseException:
-            self._caster.close("failed")
+            self.caster.close("failed")
             raise
         return self
 
@@ -78,20 +80,20 @@ class LivePublisher:
             while (wait := origin + item.time - loop.time()) > 0:
                 # Never longer than this without a look at what the receiver asks for.
                 await asyncio.sleep(min(wait, 0.02))
-                self._caster.tick(loop.time())
+                self.caster.tick(loop.time())
             if -wait > CATCH_UP:
                 origin -= wait
             if not self._playing or (seconds is not None and loop.time() - began >= seconds):
                 return
-            if self._caster.closed_reason is not None:
-                raise PublishFailed(f"the receiver ended the session: {self._caster.closed_reason}")
+            if self.caster.closed_reason is not None:
+                raise PublishFailed(f"the receiver ended the session: {self.caster.closed_reason}")
             if isinstance(item, Picture):
                 self._on_picture(item)
-                self._caster.send_access_unit(item.nals, item.time)
+                self.caster.send_access_unit(item.nals, item.time)
                 self.pictures += 1
             else:
-                self._caster.send_opus(item.data, item.time)
-            self.packets = self._caster.packets_sent
+                self.caster.send_opus(item.data, item.time)
+            self.packets = self.caster.packets_sent
 
     def stop(self) -> None:
         """Ends `play`; the session stays."""
@@ -106,8 +108,8 @@ class LivePublisher:
             except httpx.HTTPError:
                 pass  # DTLS close tells the same
             self._resource = None
-        self._caster.close()
-        await self._caster.wait_closed()
+        self.caster.close()
+        await self.caster.wait_closed()
 
 
 def _detail(response: httpx.Response) -> str:

@@ -2,17 +2,15 @@
 
 import asyncio
 import contextlib
-import importlib.resources
 import re
 import signal
 from dataclasses import dataclass
-from pathlib import Path
 
 import typer
 
 from relay.cli.live import LivePublisher, PublishFailed
 from relay.cli.pattern import PatternSource
-from relay.cli.source import ClipSource, Source, SourceError
+from relay.cli.source import ClipSource, Source, SourceError, builtin_clip
 from relay.rtc.settings import RtcSettings
 
 
@@ -28,12 +26,6 @@ class PublishOptions:
     """kbit/s."""
 
 
-def clip_path() -> Path:
-    """The built-in clip: beside the code where the wheel is installed, else in the checkout."""
-    packed = Path(str(importlib.resources.files("relay.cli"))) / "clip.mp4"
-    return packed if packed.exists() else packed.parents[2] / "fixtures" / "clip.mp4"
-
-
 def open_source(options: PublishOptions) -> Source:
     """Raises `SourceError`."""
     if options.source == "pattern":
@@ -42,7 +34,7 @@ def open_source(options: PublishOptions) -> Source:
             raise SourceError(f"--size {options.size}: write width and height, as in 1280x720")
         width, height = int(size[1]), int(size[2])
         return PatternSource(width=width, height=height, fps=options.fps, bit_rate=options.bitrate * 1000)
-    return ClipSource(clip_path() if options.source == "clip" else options.source)
+    return ClipSource(builtin_clip() if options.source == "clip" else options.source)
 
 
 async def run_publish(options: PublishOptions) -> int:

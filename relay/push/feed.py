@@ -1,11 +1,14 @@
 """One stream made ready for CDNs, once, for all the pushes of it: FLV bodies of its pictures, and its sound as AAC.
 
-A feed works only while a push takes from it: it asks for key frames, runs the stream's one transcoder, and keeps the
-sound's timeline going when the publisher sends none (media contract, sections 4 and 7).
+A feed works only while a push takes from it: it runs the stream's one transcoder, and keeps the sound's timeline going
+when the publisher sends none (media contract, sections 4 and 7). Between pushes it keeps the stream's head, so that
+the next one begins without waiting for a key frame.
 """
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
 from typing import Protocol
 
 import structlog
@@ -13,7 +16,8 @@ import structlog
 from relay.core import flv, h264
 from relay.core.media import AccessUnit, Frame, OpusPacket
 from relay.core.stream import Stream
-from relay.push.transcode import AacFrame, Transcoder
+from relay.push.head import HEAD_LIMIT, Head
+from relay.push.transcode import AAC_RATE, AAC_SAMPLES, AacFrame, Transcoder
 
 log = structlog.get_logger(__name__)
 
@@ -58,35 +62,49 @@ class Feed:
         self.stream = stream
         self.audio_config = b""
         """FLV audio body: AudioSpecificConfig. Empty before the first taker."""
-        self.video_config: VideoConfig | None = None
         self._make_transcoder = make_transcoder
         self._transcoder: Transcoder | None = None
         self._takers: list[FeedTaker] = []
         self._opus: list[OpusPacket] = []
+        self._video_config: VideoConfig | None = None
         self._parameter_sets: tuple[tuple[bytes, ...], tuple[bytes, ...]] = ((), ())
+        self._head = Head()
+        self._recent_audio: deque[MediaTag] = deque(maxlen=ceil(HEAD_LIMIT * AAC_RATE / AAC_SAMPLES))
+        stream.sinks.append(self._on_frame)
 
     @property
     def active(self) -> bool:
         return bool(self._takers)
 
-    def attach(self, taker: FeedTaker, now: float) -> None:
+    def attach(self, taker: FeedTaker, now: float) -> list[MediaTag]:
+        """Gives `taker` every tag from now on; returns those since the last key frame, if that is not long ago."""
+        begin = self._head.begin
         if not self._takers:
             self._transcoder = self._make_transcoder()
-            self._transcoder.start(now - AUDIO_HEAD)
+            self._transcoder.start(now - AUDIO_HEAD if begin is None else begin)
             self.audio_config = flv.aac_sequence_header(self._transcoder.config)
-            self.stream.sinks.append(self._on_frame)
+            self._recent_audio.clear()
+            self._opus = self._head.sounds
         self._takers.append(taker)
-        self.stream.request_key_frame()
+        if begin is None:
+            self.stream.request_key_frame()
+            return []
+        tags = [tag for unit in self._head.pictures if (tag := self._video_tag(unit)) is not None]
+        tags += [tag for tag in self._recent_audio if tag.time >= begin]
+        return sorted(tags, key=lambda tag: tag.time)
 
     def detach(self, taker: FeedTaker) -> None:
         if taker not in self._takers:
             return
         self._takers.remove(taker)
         if not self._takers and self._transcoder is not None:
-            self.stream.sinks.remove(self._on_frame)
             self._transcoder.close()
             self._transcoder = None
-            self._opus.clear()
+            self._opus = []
+
+    def publisher_left(self) -> None:
+        """Nothing of this publisher is for a push that begins later."""
+        self._head.clear()
 
     def tick(self, now: float) -> None:
         """Encodes the sound that came since the last tick, and silence where none came for too long."""
@@ -95,24 +113,29 @@ class Feed:
         frames: list[AacFrame] = []
         if self._opus:
             frames += self._transcoder.push(self._opus)
-            self._opus.clear()
+            self._opus = []
         frames += self._transcoder.fill(now - AUDIO_LAG)
         for frame in frames:
-            self._give(MediaTag(flv.AUDIO, frame.time, flv.aac_body(frame.data), key=False, config=None))
+            tag = MediaTag(flv.AUDIO, frame.time, flv.aac_body(frame.data), key=False, config=None)
+            self._recent_audio.append(tag)
+            self._give(tag)
 
     def _on_frame(self, frame: Frame) -> None:
+        self._head.push(frame)
+        if not self._takers:
+            return
         if isinstance(frame, OpusPacket):
             self._opus.append(frame)
-        else:
-            self._on_access_unit(frame)
+        elif (tag := self._video_tag(frame)) is not None:
+            self._give(tag)
 
-    def _on_access_unit(self, unit: AccessUnit) -> None:
+    def _video_tag(self, unit: AccessUnit) -> MediaTag | None:
         if unit.key:
             self._take_parameter_sets(unit.nals)
-        if self.video_config is None:
-            return
+        if self._video_config is None:
+            return None
         body = flv.video_body(h264.length_prefixed(unit.nals), key=unit.key)
-        self._give(MediaTag(flv.VIDEO, unit.time, body, unit.key, self.video_config))
+        return MediaTag(flv.VIDEO, unit.time, body, unit.key, self._video_config)
 
     def _take_parameter_sets(self, nals: list[bytes]) -> None:
         sps = tuple(nal for nal in nals if h264.nal_type(nal) == h264.NalType.SPS)
@@ -126,9 +149,9 @@ class Feed:
         except ValueError as error:
             # Without a sequence header no player can decode it: it is left out rather than sent under an older one.
             log.warning("video that cannot be described", reason=str(error), user_id=self.stream.key.user_id)
-            self.video_config = None
+            self._video_config = None
             return
-        self.video_config = VideoConfig(size.width, size.height, flv.avc_sequence_header(record))
+        self._video_config = VideoConfig(size.width, size.height, flv.avc_sequence_header(record))
 
     def _give(self, tag: MediaTag) -> None:
         for taker in tuple(self._takers):

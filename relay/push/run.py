@@ -162,13 +162,15 @@ class PushRun:
                 case Effect.CONNECT:
                     self._begin_connection()
                 case Effect.START_MEDIA:
-                    self._feed.attach(self, now)
+                    head = self._feed.attach(self, now)
                     self._output = Output(
                         video=self.spec.media_type is MediaType.AUDIO_AND_VIDEO,
                         audio_config=self._feed.audio_config,
                         opened=now,
                         first_timestamp=self._first_timestamp,
                     )
+                    for tag in head:
+                        self.on_tag(tag)
                 case Effect.STOP_MEDIA:
                     self._feed.detach(self)
                     self._end_output(flush=self.task.state is State.STOPPING)

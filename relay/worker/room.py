@@ -143,6 +143,7 @@ class Room:
         log.info("publisher left", **_names(place.stream.key), reason=reason)
         session.close(reason)
         place.stream.publisher_left(self._around.clock())
+        place.feed.publisher_left()
 
     # tasks
 
