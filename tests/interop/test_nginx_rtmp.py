@@ -16,7 +16,7 @@ from relay.push.connection import Connection, Lost
 from tests.support.clip import clip_tags
 from tests.support.eventually import eventually
 from tests.support.nginx import Nginx, nginx
-from tests.support.pushing import Ear, end, publishing, push, run_clean
+from tests.support.pushing import Ear, end, publishing, push
 
 
 @pytest.fixture(scope="module")
@@ -25,18 +25,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
         yield running
 
 
-def record(server: Nginx, name: str, tags: list[Tag], *, offset: int = 0, query: str = "") -> list[Tag]:
+async def record(server: Nginx, name: str, tags: list[Tag], *, offset: int = 0, query: str = "") -> list[Tag]:
     """Pushes `tags` and gives what the recording holds."""
 
-    async def run() -> None:
-        connection, ear = await publishing(server.push_url(name + query))
-        assert name in server.streams()
-        await push(connection, tags, offset=offset)
-        await end(connection, ear)
-        assert ear.events == [Connected(), PublishStarted(), Lost("finished")]
-        await eventually(lambda: server.calls(name) == ["publish", "publish_done"])
-
-    run_clean(run)
+    connection, ear = await publishing(server.push_url(name + query))
+    assert name in server.streams()
+    await push(connection, tags, offset=offset)
+    await end(connection, ear)
+    assert ear.events == [Connected(), PublishStarted(), Lost("finished")]
+    await eventually(lambda: server.calls(name) == ["publish", "publish_done"])
     return TagReader().receive(server.recording(name).read_bytes())
 
 
@@ -66,8 +63,8 @@ def gaps(packets: list[dict[str, object]], kind: str) -> list[int]:
     return [after - before for before, after in itertools.pairwise(times)]
 
 
-def test_a_recording_holds_the_tags(server):
-    got = record(server, "clip", clip_tags(), query="?token=a%2Fb/c&sign=1")
+async def test_a_recording_holds_the_tags(server):
+    got = await record(server, "clip", clip_tags(), query="?token=a%2Fb/c&sign=1")
     assert frames(got) == frames(clip_tags())
     publish = next(event for event in server.events if event.name == "clip")
     assert {"token": "a/b/c", "sign": "1"}.items() <= publish.arguments.items()
@@ -76,29 +73,26 @@ def test_a_recording_holds_the_tags(server):
     assert len(packets) == len(expected)
 
 
-def test_metadata_is_understood(server):
-    async def run() -> None:
-        connection, ear = await publishing(server.push_url("meta"))
-        await push(connection, [Tag(flv.DATA, 0, flv.metadata_body(width=160, height=120, frame_rate=25))])
-        await push(connection, clip_tags()[1:8])
+async def test_metadata_is_understood(server):
+    connection, ear = await publishing(server.push_url("meta"))
+    await push(connection, [Tag(flv.DATA, 0, flv.metadata_body(width=160, height=120, frame_rate=25))])
+    await push(connection, clip_tags()[1:8])
 
-        def told() -> dict[str, str]:
-            streams = [each for each in server.stats().iterfind(".//live/stream") if each.findtext("name") == "meta"]
-            return {
-                f"{kind.tag}.{value.tag}": value.text or ""
-                for stream in streams
-                for kind in stream.iterfind("meta/*")
-                for value in kind
-            }
+    def told() -> dict[str, str]:
+        streams = [each for each in server.stats().iterfind(".//live/stream") if each.findtext("name") == "meta"]
+        return {
+            f"{kind.tag}.{value.tag}": value.text or ""
+            for stream in streams
+            for kind in stream.iterfind("meta/*")
+            for value in kind
+        }
 
-        await eventually(lambda: "audio.codec" in told())
-        shown = told()
-        assert (shown["video.width"], shown["video.height"], shown["video.frame_rate"]) == ("160", "120", "25")
-        assert (shown["video.codec"], shown["audio.codec"]) == ("H264", "AAC")
-        assert (shown["audio.profile"], shown["audio.sample_rate"], shown["audio.channels"]) == ("LC", "44100", "2")
-        await end(connection, ear)
-
-    run_clean(run)
+    await eventually(lambda: "audio.codec" in told())
+    shown = told()
+    assert (shown["video.width"], shown["video.height"], shown["video.frame_rate"]) == ("160", "120", "25")
+    assert (shown["video.codec"], shown["audio.codec"]) == ("H264", "AAC")
+    assert (shown["audio.profile"], shown["audio.sample_rate"], shown["audio.channels"]) == ("LC", "44100", "2")
+    await end(connection, ear)
 
 
 # 4 h 39 min 37 s, and where 32 bits lose their sign and themselves. FLV's own timestamp is signed: FFmpeg reads up to
@@ -107,12 +101,12 @@ EDGES = {"extended": 0xFFFFFF, "sign": 2**31, "wrap": 2**32}
 
 
 @pytest.mark.parametrize("edge", EDGES)
-def test_across_the_edges_of_the_timestamp(server, edge):
+async def test_across_the_edges_of_the_timestamp(server, edge):
     """Frames large enough for several chunks, so that the extended timestamp is on type 3 chunks too."""
     offset = EDGES[edge] - 1000
     tags = clip_tags()
     large = [Tag(tag.type, tag.timestamp, _with_filler(tag.body) if tag.is_key else tag.body) for tag in tags]
-    got = record(server, edge, large, offset=offset)
+    got = await record(server, edge, large, offset=offset)
     assert [(tag.type, tag.body) for tag in frames(got)] == [(tag.type, tag.body) for tag in frames(large)]
     # nginx-rtmp records from 0: the time between tags is what counts.
     start = frames(got)[0].timestamp
@@ -123,17 +117,17 @@ def test_across_the_edges_of_the_timestamp(server, edge):
         assert max(gaps(packets, "audio")) <= 24
 
 
-def test_a_push_from_two_seconds_before_the_extended_timestamp(server):
-    got = record(server, "minus2000", clip_tags(4.0), offset=0xFFFFFF - 2000)
+async def test_a_push_from_two_seconds_before_the_extended_timestamp(server):
+    got = await record(server, "minus2000", clip_tags(4.0), offset=0xFFFFFF - 2000)
     assert len(frames(got)) == len(frames(clip_tags(4.0)))
     packets = probe(server.recording("minus2000"))
     assert max(gaps(packets, "video")) <= 41
     assert max(gaps(packets, "audio")) <= 24
 
 
-def test_sound_alone(server):
+async def test_sound_alone(server):
     sound = [Tag(flv.DATA, 0, flv.metadata_body()), *(tag for tag in clip_tags() if tag.type == flv.AUDIO)]
-    assert frames(record(server, "sound", sound)) == frames(sound)
+    assert frames(await record(server, "sound", sound)) == frames(sound)
     assert {packet["codec_type"] for packet in probe(server.recording("sound"))} == {"audio"}
 
 
@@ -145,37 +139,28 @@ async def refused(url: str) -> Ear:
     return ear
 
 
-def test_a_name_that_is_taken(server):
-    async def run() -> None:
-        connection, ear = await publishing(server.push_url("taken"))
-        second = await refused(server.push_url("taken"))
-        assert second.events == [
-            Connected(),
-            Refused("NetStream.Publish.BadName", "Already publishing", permanent=False),
-            Lost("refused: NetStream.Publish.BadName"),
-        ]
-        await end(connection, ear)
-
-    run_clean(run)
+async def test_a_name_that_is_taken(server):
+    connection, ear = await publishing(server.push_url("taken"))
+    second = await refused(server.push_url("taken"))
+    assert second.events == [
+        Connected(),
+        Refused("NetStream.Publish.BadName", "Already publishing", permanent=False),
+        Lost("refused: NetStream.Publish.BadName"),
+    ]
+    await end(connection, ear)
 
 
-def test_a_callback_that_says_no(server):
+async def test_a_callback_that_says_no(server):
     server.denied.add("denied")
 
-    async def run() -> None:
-        ear = await refused(server.push_url("denied"))
-        assert ear.events[0] == Connected()
-        assert "after publish" in (ear.lost or "")
-
-    run_clean(run)
+    ear = await refused(server.push_url("denied"))
+    assert ear.events[0] == Connected()
+    assert "after publish" in (ear.lost or "")
 
 
-def test_an_application_that_is_not_there(server):
-    async def run() -> None:
-        ear = await refused(f"rtmp://127.0.0.1:{server.rtmp_port}/nowhere/key")
-        assert "after connect" in (ear.lost or "") or any(isinstance(event, Refused) for event in ear.events)
-
-    run_clean(run)
+async def test_an_application_that_is_not_there(server):
+    ear = await refused(f"rtmp://127.0.0.1:{server.rtmp_port}/nowhere/key")
+    assert "after connect" in (ear.lost or "") or any(isinstance(event, Refused) for event in ear.events)
 
 
 def _with_filler(body: bytes) -> bytes:

@@ -1,10 +1,9 @@
 import asyncio
+import contextlib
 import datetime
 import ipaddress
 import socket
 import ssl
-from collections.abc import Callable, Coroutine
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +16,12 @@ from relay.core import flv
 from relay.core.flv import Tag
 from relay.core.push_url import PushUrl
 from relay.core.rtmp.publisher import Connected, PublishStarted, Refused
-from relay.push.connection import HIGH_WATER, Connection, Lost, _unacknowledged
+from relay.push.connection import HIGH_WATER, STALL_TIMEOUT, Connection, Lost, _unacknowledged
 from relay.push.sink import Sink, SinkStream
 from tests.support.clip import clip_tags
 from tests.support.eventually import eventually
 from tests.support.hostile import Behaviour, HostileServer
-from tests.support.pushing import Ear, end, publishing, push, run_clean
-
-
-def clean(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    @wraps(test)
-    def run(*arguments: object, **named: object) -> None:
-        run_clean(lambda: test(*arguments, **named))
-
-    return run
+from tests.support.pushing import Ear, end, publishing, push
 
 
 async def outcome(url: str, **options: Any) -> Ear:
@@ -42,7 +33,6 @@ async def outcome(url: str, **options: Any) -> Ear:
     return ear
 
 
-@clean
 async def test_a_clip_arrives_as_it_is():
     got: list[Tag] = []
     ended: list[SinkStream] = []
@@ -60,7 +50,6 @@ async def test_a_clip_arrives_as_it_is():
     await sink.close()
 
 
-@clean
 async def test_finish_sends_what_is_queued():
     got: list[Tag] = []
     sink = Sink(on_tag=lambda stream, tag, arrival: got.append(tag))
@@ -76,22 +65,16 @@ async def test_finish_sends_what_is_queued():
     await sink.close()
 
 
-@clean
 async def test_a_name_that_cannot_be_resolved():
     ear = await outcome("rtmp://nowhere.invalid/live/sekret")
     assert ear.events == [Lost("connect: the host's name cannot be resolved")]
 
 
 @pytest.mark.parametrize("host", ["x" * 80, ".x", "a..b"])
-def test_a_host_that_is_no_name(host):
-    @clean
-    async def run() -> None:
-        assert (await outcome(f"rtmp://{host}/live/sekret")).lost.startswith("connect: the host's name")
-
-    run()
+async def test_a_host_that_is_no_name(host):
+    assert (await outcome(f"rtmp://{host}/live/sekret")).lost.startswith("connect: the host's name")
 
 
-@clean
 async def test_connection_refused():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -99,7 +82,6 @@ async def test_connection_refused():
     assert ear.events == [Lost("connect: connection refused")]
 
 
-@clean
 async def test_a_name_of_which_one_address_answers():
     sink = Sink()
     port = await sink.start("127.0.0.1")  # localhost is ::1 first, where the system has it
@@ -108,7 +90,6 @@ async def test_a_name_of_which_one_address_answers():
     await sink.close()
 
 
-@clean
 async def test_ipv6():
     sink = Sink()
     port = await sink.start("::1")
@@ -169,18 +150,13 @@ async def test_ipv6():
         ),
     ],
 )
-def test_servers_that_do_not_take_it(behaviour, events):
-    @clean
-    async def run() -> None:
-        async with HostileServer(behaviour, code="NetStream.Publish.Denied", description="no sekret here") as server:
-            ear = await outcome(server.url("sekret"), publish_timeout=0.2)
-        assert ear.events == events
-        assert "sekret" not in repr(ear.events)
-
-    run()
+async def test_servers_that_do_not_take_it(behaviour, events):
+    async with HostileServer(behaviour, code="NetStream.Publish.Denied", description="no sekret here") as server:
+        ear = await outcome(server.url("sekret"), publish_timeout=0.2)
+    assert ear.events == events
+    assert "sekret" not in repr(ear.events)
 
 
-@clean
 async def test_a_second_publisher_of_the_same_name():
     sink = Sink()
     port = await sink.start()
@@ -198,7 +174,6 @@ async def test_a_second_publisher_of_the_same_name():
     await sink.close()
 
 
-@clean
 async def test_reset_while_publishing():
     async with HostileServer(Behaviour.RESET_AFTER_TAG) as server:
         connection, ear = await publishing(server.url("key"))
@@ -224,7 +199,6 @@ async def fill(connection: Connection) -> None:
     raise AssertionError("a connection that takes everything")
 
 
-@clean
 async def test_a_peer_that_reads_nothing_is_found():
     async with HostileServer(Behaviour.READ_NOTHING) as server:
         connection, ear = await publishing(server.url("key"))
@@ -240,25 +214,31 @@ async def test_a_peer_that_reads_nothing_is_found():
         await connection.wait_closed()
 
 
-@clean
+async def acknowledged(connection: Connection) -> bool:
+    """Whether the peer's kernel still takes what was sent."""
+    with contextlib.suppress(AssertionError):
+        await eventually(lambda: _unacknowledged(connection._transport) == 0, within=0.5, every=0.002)
+        return True
+    return False
+
+
 async def test_a_slow_stream_into_a_peer_that_reads_nothing():
     """Sound alone fills no socket buffer in half a minute: what is not acknowledged tells."""
     async with HostileServer(Behaviour.READ_NOTHING) as server:
         connection, ear = await publishing(server.url("key"))
-        now = 0.0
-        while ear.lost is None:
-            # 128 kbit/s
-            connection.send(flv.AUDIO, round(now * 1000), b"\xaf\1" + bytes(8000))
+        seconds = 0
+        while await acknowledged(connection):
+            connection.send(flv.AUDIO, seconds * 1000, b"\xaf\1" + bytes(16000))  # 128 kbit/s
             connection.flush()
-            await asyncio.sleep(0.001)
-            connection.poll(now)
-            now += 0.5
-            assert now < 30
-        assert ear.lost.startswith("stalled")
+            seconds += 1
+        assert connection.writable
+        assert seconds + STALL_TIMEOUT < 30
+        connection.poll(0.0)
+        connection.poll(STALL_TIMEOUT)
+        assert (await eventually(lambda: ear.lost)).startswith("stalled")
         await connection.wait_closed()
 
 
-@clean
 async def test_a_peer_that_floods_does_not_grow_us():
     async with HostileServer(Behaviour.FLOOD) as server:
         connection, _ = await publishing(server.url("key"))
@@ -270,7 +250,6 @@ async def test_a_peer_that_floods_does_not_grow_us():
         await connection.wait_closed()
 
 
-@clean
 async def test_no_stall_where_nothing_waits():
     sink = Sink()
     port = await sink.start()
@@ -283,7 +262,6 @@ async def test_no_stall_where_nothing_waits():
     await sink.close()
 
 
-@clean
 async def test_finish_of_a_stalled_connection_is_cut():
     async with HostileServer(Behaviour.READ_NOTHING) as server:
         connection, ear = await publishing(server.url("key"))
@@ -294,24 +272,19 @@ async def test_finish_of_a_stalled_connection_is_cut():
 
 
 @pytest.mark.parametrize("how", ["finish", "abort"])
-def test_ended_while_it_opens(how):
-    @clean
-    async def run() -> None:
-        async with HostileServer(Behaviour.SILENT) as server:
-            for turns in range(8):
-                ear = Ear()
-                connection = Connection.open(PushUrl.parse(server.url("key")), ear)
-                for _ in range(turns):
-                    await asyncio.sleep(0)
-                getattr(connection, how)()
-                await connection.wait_closed()
+async def test_ended_while_it_opens(how):
+    async with HostileServer(Behaviour.SILENT) as server:
+        for turns in range(8):
+            ear = Ear()
+            connection = Connection.open(PushUrl.parse(server.url("key")), ear)
+            for _ in range(turns):
                 await asyncio.sleep(0)
-                assert ear.events == ([Lost("finished")] if how == "finish" else [])
+            getattr(connection, how)()
+            await connection.wait_closed()
+            await asyncio.sleep(0)
+            assert ear.events == ([Lost("finished")] if how == "finish" else [])
 
-    run()
 
-
-@clean
 async def test_abort_while_publishing_is_silent():
     sink = Sink()
     port = await sink.start()
@@ -377,42 +350,33 @@ def certificate(folder: Path, subject: str) -> tuple[ssl.SSLContext, ssl.SSLCont
     return server, client
 
 
-def test_rtmps(tmp_path):
+async def test_rtmps(tmp_path):
     server, client = certificate(tmp_path, "localhost")
 
-    @clean
-    async def run() -> None:
-        got: list[Tag] = []
-        sink = Sink(on_tag=lambda stream, tag, arrival: got.append(tag), tls=server)
-        port = await sink.start()
-        connection, ear = await publishing(f"rtmps://localhost:{port}/live/key", tls=client)
-        await push(connection, clip_tags())
-        connection.poll(0.0)
-        await end(connection, ear)
-        assert ear.lost == "finished"
-        await eventually(lambda: not sink.streams)
-        assert got == clip_tags()
-        await sink.close()
-
-    run()
+    got: list[Tag] = []
+    sink = Sink(on_tag=lambda stream, tag, arrival: got.append(tag), tls=server)
+    port = await sink.start()
+    connection, ear = await publishing(f"rtmps://localhost:{port}/live/key", tls=client)
+    await push(connection, clip_tags())
+    connection.poll(0.0)
+    await end(connection, ear)
+    assert ear.lost == "finished"
+    await eventually(lambda: not sink.streams)
+    assert got == clip_tags()
+    await sink.close()
 
 
 @pytest.mark.parametrize(("subject", "trusted"), [("localhost", False), ("other.example", True)])
-def test_a_certificate_that_is_not_accepted(tmp_path, subject, trusted):
+async def test_a_certificate_that_is_not_accepted(tmp_path, subject, trusted):
     server, client = certificate(tmp_path, subject)
 
-    @clean
-    async def run() -> None:
-        sink = Sink(tls=server)
-        port = await sink.start()
-        ear = await outcome(f"rtmps://localhost:{port}/live/sekret", tls=client if trusted else None)
-        assert ear.lost.startswith("connect: the server's certificate is not accepted: ")
-        await sink.close()
-
-    run()
+    sink = Sink(tls=server)
+    port = await sink.start()
+    ear = await outcome(f"rtmps://localhost:{port}/live/sekret", tls=client if trusted else None)
+    assert ear.lost.startswith("connect: the server's certificate is not accepted: ")
+    await sink.close()
 
 
-@clean
 async def test_rtmps_to_a_server_without_tls():
     sink = Sink()
     port = await sink.start()

@@ -1,7 +1,5 @@
-"""A listener for tests of connections, and a run without leftovers."""
+"""A listener for tests of connections, and the steps of a push."""
 
-import asyncio
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 from relay.core.flv import Tag
@@ -49,14 +47,3 @@ async def end(connection: Connection, ear: Ear) -> None:
     connection.finish()
     await connection.wait_closed()
     await eventually(lambda: ear.lost, every=0.002)
-
-
-def run_clean(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Runs it, and fails when a task other than its own is left at its end."""
-
-    async def watched() -> None:
-        await test()
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        assert not left, left
-
-    asyncio.run(watched())
