@@ -14,7 +14,7 @@ from relay.rtc.fragment import write_fragment
 from relay.rtc.offer import H264, OPUS, RTX, Source, read_answer, write_offer
 from relay.rtc.parameters import LocalParameters
 from relay.rtc.settings import RtcSettings
-from relay.rtc.tap import Transport
+from relay.rtc.transport import Transport
 
 _NTP_OF_1970 = 2_208_988_800
 _REPORT_INTERVAL = 1.0

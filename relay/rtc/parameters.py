@@ -1,4 +1,4 @@
-"""The two sides' transport parameters, as SDP carries them."""
+"""The two sides' transport parameters, as SDP carries them, and what a transport counts."""
 
 from dataclasses import dataclass
 
@@ -24,3 +24,15 @@ class RemoteParameters:
     fingerprints: tuple[tuple[str, str], ...]
     """(hash function, value); every one of a known function must match the certificate."""
     ice_lite: bool = False
+
+
+@dataclass(slots=True)
+class TransportStats:
+    datagrams: int = 0
+    """SRTP and SRTCP datagrams that passed authentication."""
+    refused: int = 0
+    """Datagrams that did not: forged, replayed, too long."""
+    malformed: int = 0
+    """STUN that could not be handled."""
+    sent: int = 0
+    unsent: int = 0

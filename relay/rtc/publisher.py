@@ -11,8 +11,9 @@ from relay.core.rtp.reception import Reception
 from relay.core.rtp.stats import ReceptionStats
 from relay.rtc.answer import Decision, decide, write_answer
 from relay.rtc.fragment import parse_fragment
+from relay.rtc.parameters import TransportStats
 from relay.rtc.settings import RtcSettings
-from relay.rtc.tap import Transport, TransportStats
+from relay.rtc.transport import Transport
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,15 +135,17 @@ def test_srtp_holds_a_packet_of_1500_bytes_and_says_so_of_more() -> None:
 
 
 def private_names(source: str) -> set[str]:
-    """Attributes with a leading underscore of anything but `self`, `cls`."""
-    return {
-        node.attr
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.Attribute)
-        and node.attr.startswith("_")
-        and not node.attr.startswith("__")
-        and not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls", "session"))
-    }
+    """Attributes with a leading underscore that the file uses and does not make: inherited ones, and other objects'."""
+    tree = ast.parse(source)
+    private = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__")
+    ]
+    own = [node for node in private if isinstance(node.value, ast.Name) and node.value.id in ("self", "cls", "session")]
+    made = {node.attr for node in own if isinstance(node.ctx, ast.Store)}
+    made |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    return {node.attr for node in private if node not in own} | ({node.attr for node in own} - made)
 
 
 KNOWN = {"_nominated", "_protocols", "_queue", "_rx_srtp", "_set_role", "_task", "_tx_srtp"}
@@ -151,6 +153,23 @@ KNOWN = {"_nominated", "_protocols", "_queue", "_rx_srtp", "_set_role", "_task",
 
 def test_this_test_knows_every_private_name_in_the_tap() -> None:
     assert private_names(TAP.read_text()) == KNOWN
+
+
+def test_our_subclasses_names_are_free() -> None:
+    """What tap.py adds to aioice's objects must not be something of aioice's."""
+
+    async def look() -> None:
+        connection = ice.Connection(ice_controlling=False)
+        for name in ("_settings", "_reader", "_stats", "_ask_stun", "advertised", "expired", "sockets", "send_now"):
+            assert not hasattr(connection, name)
+        protocol = ice.StunProtocol(connection)
+        for name in ("_queue", "_received", "_stats"):
+            assert not hasattr(protocol, name)
+        await connection.close()
+        for name in ("shake_hands", "say_goodbye"):
+            assert not hasattr(dtls.RTCDtlsTransport, name)
+
+    asyncio.run(look())
 
 
 def imports(source: str) -> set[str]:
@@ -169,4 +188,4 @@ def test_no_other_file_knows_of_it(path: Path) -> None:
     source = path.read_text()
     assert not private_names(source) & KNOWN
     foreign = {name for name in imports(source) if name.startswith(("aiortc", "aioice", "pylibsrtp"))}
-    assert foreign <= {"aioice.candidate.Candidate"}
+    assert foreign <= {"aioice.candidate.Candidate", "pylibsrtp"}

@@ -1,0 +1,184 @@
+"""One ICE and DTLS transport of a BUNDLE group, whose SRTP packets come out in the clear, synchronously."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+import pylibsrtp
+from aioice.candidate import Candidate
+
+from relay.rtc.parameters import LocalParameters, RemoteParameters, TransportStats
+from relay.rtc.reader import make_reader
+from relay.rtc.settings import RtcSettings
+from relay.rtc.tap import DtlsSession, IceConnection, certificate_fingerprint
+
+_log = logging.getLogger(__name__)
+
+_MAX_REMOTE_CANDIDATES = 64
+_MAX_PROTECTED = 1500
+"""Bytes; the size of pylibsrtp's buffer."""
+
+
+class Transport:
+    """A BUNDLE group's one transport, for the answering and for the offering side.
+
+    `gather()`, then `start()` with the peer's parameters, then `receive()` on each tick and `send()`. `on_closed` is
+    called exactly once, with the reason, as soon as the peer says goodbye (DTLS close_notify), stops answering (ICE
+    consent), does not connect in time, or `close()` is called.
+    """
+
+    def __init__(self, settings: RtcSettings, *, offering: bool, on_closed: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._offering = offering
+        self._on_closed = on_closed
+        self._loop = asyncio.get_running_loop()
+        self.clock = self._loop.time
+        self.stats = TransportStats()
+        self.reader = make_reader(settings.reader)
+        self._connection = IceConnection(controlling=offering, settings=settings, reader=self.reader, stats=self.stats)
+        self._dtls: DtlsSession | None = None
+        self._rx: pylibsrtp.Session | None = None
+        self._tx: pylibsrtp.Session | None = None
+        self._establishing: asyncio.Task[None] | None = None
+        self._shutting_down: asyncio.Task[None] | None = None
+        self._gone = asyncio.Event()
+        self._remote_candidates = 0
+        self.connected = False
+        self.closed_reason: str | None = None
+
+    async def gather(self) -> LocalParameters:
+        """Opens the sockets. `NotTakingWork` where none can be bound; then, too, `close()` is owed."""
+        connection = self._connection
+        await connection.gather_candidates()
+        return LocalParameters(
+            ufrag=connection.local_username,
+            password=connection.local_password,
+            fingerprint=certificate_fingerprint(),
+            candidates=tuple(candidate.to_sdp() for candidate in connection.advertised),
+        )
+
+    def start(self, remote: RemoteParameters, role: Literal["client", "server"]) -> None:
+        """Begins connecting, as DTLS client or server; `wait_connected()` and `on_closed` tell how it ends."""
+        if self.closed_reason is None:
+            self._establishing = self._loop.create_task(self._establish(remote, role))
+
+    async def add_candidates(self, candidates: Iterable[Candidate]) -> None:
+        """Remote candidates with IP literals, from the SDP or trickled. End-of-candidates is never signalled to
+        aioice: its checks would then fail before a peer behind NAT, or with mDNS names, has sent its own."""
+        for candidate in candidates:
+            if self._remote_candidates < _MAX_REMOTE_CANDIDATES:
+                self._remote_candidates += 1
+                await self._connection.add_remote_candidate(candidate)
+
+    async def wait_connected(self) -> bool:
+        """True when media can flow; False when it never will, see `closed_reason`."""
+        if self._establishing is not None:
+            await asyncio.wait([self._establishing])
+        return self.connected
+
+    async def _establish(self, remote: RemoteParameters, role: Literal["client", "server"]) -> None:
+        connection = self._connection
+        connection.remote_username, connection.remote_password = remote.ufrag, remote.password
+        connection.remote_is_lite = remote.ice_lite
+        if remote.ice_lite:
+            connection.ice_controlling = True
+        stage = "no ICE path"
+        try:
+            async with asyncio.timeout(self._settings.connect_timeout):
+                await connection.connect()
+                stage = "the DTLS handshake did not finish"
+                self._dtls = dtls = DtlsSession(connection, role)
+                srtp = await dtls.shake_hands(remote.fingerprints)
+        except TimeoutError:
+            self.close(f"not connected within {self._settings.connect_timeout:g} s: {stage}")
+            return
+        except ConnectionError:
+            self.close(f"not connected: {stage}")
+            return
+        if srtp is None:
+            self.close("not connected: the DTLS handshake failed (certificate, fingerprint or SRTP profile)")
+            return
+        self._rx, self._tx = srtp
+        self.reader.attach(connection.sockets())
+        dtls.on("statechange", self._dtls_changed)
+        self.connected = True
+
+    def _dtls_changed(self) -> None:
+        if self._dtls is not None and self._dtls.state == "closed":
+            self.close("ICE consent expired" if self._connection.expired else "closed by the peer")
+
+    def receive(self, now: float) -> list[tuple[float, bytes]]:
+        """RTP and RTCP in the clear, each with its arrival in seconds on the loop's clock; `now` is on that, too.
+
+        What came between the peer's last handshake flight and our own readiness is held and comes first.
+        """
+        rx = self._rx
+        if rx is None:
+            return []
+        unprotect, unprotect_rtcp, error = rx.unprotect, rx.unprotect_rtcp, pylibsrtp.Error
+        plain: list[tuple[float, bytes]] = []
+        refused = 0
+        for arrival, data in self.reader.drain(now):
+            if not 11 < len(data) <= _MAX_PROTECTED:
+                refused += 1
+                continue
+            try:
+                # RFC 5761: RTCP's packet types, seen as RTP, would be payload types 64-95 with the marker set.
+                packet = unprotect_rtcp(data) if 191 < data[1] < 224 else unprotect(data)
+            except error:
+                refused += 1
+                continue
+            plain.append((arrival, packet))
+        self.stats.datagrams += len(plain)
+        self.stats.refused += refused
+        return plain
+
+    def send(self, packet: bytes) -> bool:
+        """Protects and sends one RTP or RTCP packet at once. False where it could not go: no path, no packet."""
+        tx, data = self._tx, b""
+        if tx is not None and len(packet) >= 8:
+            with contextlib.suppress(pylibsrtp.Error, ValueError):
+                data = tx.protect_rtcp(packet) if 191 < packet[1] < 224 else tx.protect(packet)
+        if not data or not self._connection.send_now(data):
+            self.stats.unsent += 1
+            return False
+        self.stats.sent += 1
+        return True
+
+    def close(self, reason: str) -> None:
+        """Says goodbye (DTLS close_notify) and lets go of sockets and tasks; the first reason counts."""
+        if self.closed_reason is not None:
+            return
+        self.closed_reason = reason
+        self._shutting_down = self._loop.create_task(self._shut_down())
+        self._on_closed(reason)
+        self.connected = False
+
+    def kill(self) -> None:
+        """The sockets vanish, with no goodbye: what a peer sees of a process that was killed."""
+        for sock in self._connection.sockets():
+            sock.abort()
+        self.close("killed")
+
+    async def wait_closed(self) -> None:
+        """Returns when `close()` has been called and nothing is left."""
+        await self._gone.wait()
+
+    async def _shut_down(self) -> None:
+        try:
+            if self._establishing is not None:
+                self._establishing.cancel()
+                await asyncio.wait([self._establishing])
+            if self._dtls is not None:
+                await self._dtls.say_goodbye()
+            await self._connection.close()
+        except Exception:
+            _log.exception("a transport did not close cleanly")
+        finally:
+            self._rx = self._tx = None
+            self.reader.close()
+            for sock in self._connection.sockets():
+                sock.abort()
+            self._gone.set()
