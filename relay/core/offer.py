@@ -1,4 +1,3 @@
-# ruff: noqa: N818  the names say what happened, as RFC 9725 does; `PublishError` is their common family
 """Why a publisher is turned away: the errors that travel from the publishing session up to the WHIP gateway.
 
 `status` is the HTTP status that RFC 9725 gives the case, `detail` a sentence for the person who publishes: what is

@@ -19,7 +19,7 @@ _RETRY_AFTER = "5"
 """Seconds."""
 
 
-class Problem(Exception):  # noqa: N818  RFC 9457's word for it
+class Problem(Exception):
     """An HTTP refusal with a sentence for the person at the other end."""
 
     def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
