@@ -171,6 +171,16 @@ def test_sound_that_pauses_without_its_timestamps_while_video_goes_on() -> None:
     assert audio.place(100 * 960, 6.0, 6.0) == pytest.approx(6.0)
 
 
+def test_a_longer_path_is_followed_also_by_sparse_packets() -> None:
+    place = _follow(AUDIO)
+    for index in range(20):
+        place(index * 2.0, index * 2.0)
+
+    times = [place(index * 2.0, index * 2.0 + 0.2) for index in range(20, 40)]
+
+    assert times[-1] == pytest.approx(39 * 2.0 + 0.14, abs=0.02)
+
+
 def test_a_network_stall_does_not_move_the_timeline() -> None:
     place = _follow(AUDIO)
     for index in range(100):
@@ -233,10 +243,17 @@ def _reported(ntp_of: Callable[[float, int], float]) -> list[Placed]:
     [
         lambda sent, index: 1000 + sent / 2,
         lambda sent, index: 1000 + sent * 2,
+        lambda sent, index: 1000 + sent * 0.9,
         lambda sent, index: 5000 + sent,
         lambda sent, index: 1000 + sent + 2 * (index % 200 == 99),
     ],
-    ids=["GStreamer 1.22: RTP time twice as fast", "half as fast", "another epoch", "clock that jumps to and fro"],
+    ids=[
+        "GStreamer 1.22: RTP time twice as fast",
+        "half as fast",
+        "a little faster",
+        "another epoch",
+        "clock that jumps to and fro",
+    ],
 )
 def test_wrong_reports_are_not_believed(ntp_of: Callable[[float, int], float]) -> None:
     placed = _reported(ntp_of)

@@ -41,6 +41,7 @@ class H264Depacketizer:
         "_anchor",
         "_arrival",
         "_fragments",
+        "_guessed",
         "_key",
         "_nals",
         "_picture",
@@ -58,6 +59,8 @@ class H264Depacketizer:
         self._stats = stats
         self._synced = False
         """The next packet continues an access unit whose start was seen, or starts one."""
+        self._guessed = False
+        """The start was only taken for one by its SPS: some senders repeat that before each slice of an IDR picture."""
         self._timestamp = -1
         self._arrival = 0.0
         self._anchor: float | None = None
@@ -85,7 +88,7 @@ class H264Depacketizer:
             if not starts_access_unit(data, start, end):
                 self._synced = bool(marker)
                 return
-            self._synced = True
+            self._synced = self._guessed = True
         self._size += end - start + 32
         self._arrival = arrival
         kind = data[start] & 0x1F
@@ -96,8 +99,7 @@ class H264Depacketizer:
         elif self._fragments:
             whole = False
         elif 1 <= kind <= 23:
-            self._add(data[start:end])
-            whole = True
+            whole = self._add(data[start:end])
         elif kind == _STAP_A:
             whole = self._aggregate(data, start + 1, end)
         else:
@@ -144,16 +146,22 @@ class H264Depacketizer:
         self._size = 0
         self._key = False
         self._picture = False
+        self._guessed = False
 
-    def _add(self, nal: bytes) -> None:
+    def _add(self, nal: bytes) -> bool:
+        """False where the picture turns out to lack its beginning."""
         kind = nal[0] & 0x1F
         if kind in _LEFT_OUT:
-            return
+            return True
         if kind <= NalType.IDR:
+            # first_mb_in_slice (7.3.3), in Exp-Golomb: a set bit is 0.
+            if self._guessed and not self._picture and not (len(nal) > 1 and nal[1] & 0x80):
+                return False
             self._picture = True
             if kind == NalType.IDR:
                 self._key = True
         self._nals.append(nal)
+        return True
 
     def _fragment(self, data: bytes, start: int, end: int) -> bool:
         """FU-A, RFC 6184 5.8."""
@@ -170,7 +178,7 @@ class H264Depacketizer:
         if header & _END:
             nal = b"".join(self._fragments)
             self._fragments.clear()
-            self._add(nal)
+            return self._add(nal)
         return True
 
     def _aggregate(self, data: bytes, position: int, end: int) -> bool:
@@ -180,7 +188,8 @@ class H264Depacketizer:
             size = data[position - 2] << 8 | data[position - 1] if position < end else 0
             if size == 0 or position + size > end or not 1 <= data[position] & 0x1F <= 23:
                 return False
-            self._add(data[position : position + size])
+            if not self._add(data[position : position + size]):
+                return False
             position += size
         return True
 

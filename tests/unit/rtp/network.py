@@ -50,8 +50,13 @@ def picture(index: int, *, key: bool, size: int = 3000) -> list[bytes]:
     """NAL units that tell which picture they are of."""
     name = index.to_bytes(4, "big")
     if key:
-        return [SPS, PPS, b"\x65" + name + bytes(3 * size)]
+        return [SPS, PPS, b"\x65\x88" + name + bytes(3 * size)]
     return [b"\x41" + name + bytes(size)]
+
+
+def picture_index(nals: list[bytes]) -> int:
+    start = 2 if nals[-1][0] == 0x65 else 1
+    return int.from_bytes(nals[-1][start : start + 4], "big")
 
 
 @dataclass

@@ -7,7 +7,7 @@ from relay.core.rtp.h264_payload import MAX_ACCESS_UNIT, H264Depacketizer, carri
 from relay.core.rtp.stats import TrackStats
 
 SPS, PPS, SEI, AUD = b"\x67\x42\xe0\x1f", b"\x68\xce\x3c\x80", b"\x06\x05\x01\x00", b"\x09\x10"
-IDR = b"\x65" + bytes(range(256)) * 12
+IDR = b"\x65\x88" + bytes(range(256)) * 12
 SLICE = b"\x41" + bytes(range(255, -1, -1)) * 8
 
 
@@ -109,6 +109,17 @@ def test_a_key_picture_right_behind_a_gap_is_whole_where_its_start_shows() -> No
         assert len(peer.send(first, 0)) == 1
 
 
+def test_parameter_sets_between_the_slices_of_a_picture_are_not_its_start() -> None:
+    # GStreamer's rtph264pay repeats them before each IDR slice; the second slice's first_mb_in_slice is not 0.
+    second = b"\x65\x48" + bytes(50)
+    peer = Peer()
+    assert peer.send([SPS, PPS, IDR, SPS, PPS, second], 0) == [[SPS, PPS, IDR, SPS, PPS, second]]
+    peer.depacketizer.gap()
+    assert peer.send([SPS, PPS, second], 3000) == []
+    assert peer.depacketizer.awaiting_key
+    assert peer.send([SPS, PPS, IDR, SPS, PPS, second], 6000) == [[SPS, PPS, IDR, SPS, PPS, second]]
+
+
 def test_behind_a_gap_a_new_timestamp_starts_a_picture_also_without_marker() -> None:
     peer = Peer()
     peer.depacketizer.gap()
@@ -159,7 +170,7 @@ def test_endless_fragments_are_bounded() -> None:
 
 
 nals = st.builds(
-    lambda kind, size, filler: bytes((0x60 | kind,)) + bytes((filler,)) * size,
+    lambda kind, size, filler: bytes((0x60 | kind, 0x80)) + bytes((filler,)) * size,
     st.sampled_from([1, 5, 6, 7, 8]),
     st.integers(0, 5000),
     st.integers(0, 255),

@@ -31,6 +31,10 @@ def messages(receiver: Reception, now: float) -> list[rtcp.Message]:
     return found
 
 
+def reports(receiver: Reception, now: float) -> list[rtcp.ReceiverReport]:
+    return [message for message in messages(receiver, now) if isinstance(message, rtcp.ReceiverReport)]
+
+
 def nacked(receiver: Reception, now: float) -> list[int]:
     return [number for message in messages(receiver, now) if isinstance(message, rtcp.Nack) for number in message.lost]
 
@@ -148,6 +152,17 @@ def test_a_retransmission_fills_the_hole(*, rtx: bool) -> None:
     assert receiver.stats.tracks[0].late == 1
 
 
+def test_a_repaired_picture_does_not_move_the_timeline() -> None:
+    receiver, publisher = reception(), Publisher()
+    feed(receiver, publisher.next())
+    packets = publisher.next()
+    feed(receiver, packets[1:], NOW + 1 / 30)
+
+    units = feed(receiver, packets[:1], NOW + 0.45) + feed(receiver, publisher.next(), NOW + 0.45)
+
+    assert [unit.time for unit in units] == pytest.approx([NOW + 1 / 30, NOW + 2 / 30], abs=0.005)
+
+
 def test_a_key_picture_behind_a_hole_is_not_kept_waiting() -> None:
     receiver, publisher = reception(), Publisher()
     feed(receiver, publisher.next())
@@ -263,7 +278,7 @@ def test_a_source_named_by_the_offer_can_be_asked_before_its_first_packet() -> N
 
 def test_key_pictures_are_asked_for_on_a_timer_only_while_somebody_watches() -> None:
     receiver, publisher = reception(), Publisher()
-    asked = []
+    asked: list[int] = []
     for tick in range(600):
         now = NOW + tick / 50
         receiver.key_frames_wanted = tick >= 250
@@ -351,6 +366,8 @@ def test_a_jump_of_the_numbers_is_a_restart_after_two_packets_in_a_row() -> None
     assert len(units) == 1
     assert nacked(receiver, NOW + 0.02) == []
     assert (receiver.stats.tracks[0].restarts, receiver.stats.tracks[0].lost) == (1, 0)
+    (block,) = reports(receiver, NOW + 2)[0].blocks
+    assert (block.lost, block.fraction_lost) == (0, 0)
 
 
 def test_numbers_that_go_back_a_little_after_a_silence_are_a_restart() -> None:

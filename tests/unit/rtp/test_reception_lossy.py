@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.rtp.network import Harm, Session
+from tests.unit.rtp.network import Harm, Session, picture_index
 
 harms = st.builds(
     Harm,
@@ -22,7 +22,7 @@ def check_what_came_out(session: Session) -> None:
     """Byte for byte, in order, nothing that refers to a picture that did not come out."""
     shown = None
     for unit in session.units:
-        index = int.from_bytes(unit.nals[-1][1:5], "big")
+        index = picture_index(unit.nals)
         assert unit.nals == session.sent_units[index]
         assert unit.key == (len(unit.nals) == 3)
         assert unit.rtp_time % 2**32 == (index * 3000 - 90000) % 2**32
@@ -32,8 +32,8 @@ def check_what_came_out(session: Session) -> None:
     heard = [int.from_bytes(sound.data[:4], "big") for sound in session.sounds]
     assert all(sound.data == session.sent_sounds[index] for sound, index in zip(session.sounds, heard, strict=True))
     assert all(before < after for before, after in itertools.pairwise(heard))
-    for track in (session.units, session.sounds):
-        assert all(before.time <= after.time for before, after in itertools.pairwise(track))
+    for times in ([unit.time for unit in session.units], [sound.time for sound in session.sounds]):
+        assert all(before <= after for before, after in itertools.pairwise(times))
 
 
 @settings(max_examples=25, deadline=None)
@@ -44,7 +44,7 @@ def test_random_harm(harm: Harm, seed: int, *, rtx: bool) -> None:
 
     check_what_came_out(session)
     # The network healed at 3 s: by now pictures and sound flow again, up to what is on its way.
-    assert int.from_bytes(session.units[-1].nals[-1][1:5], "big") >= len(session.sent_units) - 7
+    assert picture_index(session.units[-1].nals) >= len(session.sent_units) - 7
     assert int.from_bytes(session.sounds[-1].data[:4], "big") >= len(session.sent_sounds) - 11
 
 
