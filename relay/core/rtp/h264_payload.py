@@ -44,6 +44,7 @@ class H264Depacketizer:
         "_guessed",
         "_key",
         "_nals",
+        "_partial",
         "_picture",
         "_size",
         "_stats",
@@ -60,7 +61,8 @@ class H264Depacketizer:
         self._synced = False
         """The next packet continues an access unit whose start was seen, or starts one."""
         self._guessed = False
-        """The start was only taken for one by its SPS: some senders repeat that before each slice of an IDR picture."""
+        """Behind a gap, the start was taken for one by an SPS, which some senders repeat before each slice of an IDR
+        picture, or by an SEI, before which an SPS may have been."""
         self._timestamp = -1
         self._arrival = 0.0
         self._anchor: float | None = None
@@ -69,6 +71,8 @@ class H264Depacketizer:
         self._size = 0
         self._key = False
         self._picture = False
+        self._partial = False
+        """Its first slice is not a picture's first."""
 
     def gap(self) -> None:
         """What was sent before the next packet is lost: pictures from here on have lost a reference."""
@@ -86,9 +90,9 @@ class H264Depacketizer:
             self._turn(timestamp, anchor)
         if not self._synced:
             if not starts_access_unit(data, start, end):
-                self._synced = bool(marker)
                 return
-            self._synced = self._guessed = True
+            self._synced = True
+            self._guessed = first_nal_type(data, start, end) != NalType.AUD
         self._size += end - start + 32
         self._arrival = arrival
         kind = data[start] & 0x1F
@@ -99,25 +103,23 @@ class H264Depacketizer:
         elif self._fragments:
             whole = False
         elif 1 <= kind <= 23:
-            whole = self._add(data[start:end])
+            self._add(data[start:end])
+            whole = True
         elif kind == _STAP_A:
             whole = self._aggregate(data, start + 1, end)
         else:
             whole = False
         if not whole:
             self._stats.malformed += 1
-            self.gap()
-            self._timestamp = timestamp
-            self._synced = bool(marker)
+            self._break()
         elif marker:
             self._complete()
 
     def _turn(self, timestamp: int, anchor: float | None) -> None:
         """A timestamp other than the last packet's: an access unit without a marker ends, the next starts."""
-        if self._synced:
-            if self._size:
-                self._complete()
-        elif self._timestamp >= 0:
+        if self._synced and self._size:
+            self._complete()
+        if self._timestamp >= 0:
             self._synced = True
         self._timestamp = timestamp
         self._anchor = anchor
@@ -125,20 +127,26 @@ class H264Depacketizer:
     def _complete(self) -> None:
         if self._fragments:
             self._stats.malformed += 1
-            self.gap()
-            self._synced = True
-            return
-        if not self._picture:
+            self._break()
+        elif not self._picture:
             # Parameter sets with a marker or a timestamp of their own belong to the picture that follows.
             if not self._nals:
                 self._size = 0
-            return
-        if self.awaiting_key and not self._key:
-            self._stats.dropped += 1
+        elif self._guessed and (self._partial or all(nal[0] & 0x1F != NalType.SPS for nal in self._nals)):
+            self._break()
         else:
-            self.awaiting_key = False
-            self.ready.append(Assembled(self._nals, self._key, self._timestamp, self._arrival, self._anchor))
-        self._clear()
+            if self.awaiting_key and not self._key:
+                self._stats.dropped += 1
+            else:
+                self.awaiting_key = False
+                self.ready.append(Assembled(self._nals, self._key, self._timestamp, self._arrival, self._anchor))
+            self._clear()
+
+    def _break(self) -> None:
+        """The access unit is not whole. What has another timestamp is past it."""
+        timestamp = self._timestamp
+        self.gap()
+        self._timestamp = timestamp
 
     def _clear(self) -> None:
         self._nals = []
@@ -147,21 +155,20 @@ class H264Depacketizer:
         self._key = False
         self._picture = False
         self._guessed = False
+        self._partial = False
 
-    def _add(self, nal: bytes) -> bool:
-        """False where the picture turns out to lack its beginning."""
+    def _add(self, nal: bytes) -> None:
         kind = nal[0] & 0x1F
         if kind in _LEFT_OUT:
-            return True
+            return
         if kind <= NalType.IDR:
             # first_mb_in_slice (7.3.3), in Exp-Golomb: a set bit is 0.
-            if self._guessed and not self._picture and not (len(nal) > 1 and nal[1] & 0x80):
-                return False
+            if not self._picture and not nal[1:2] >= b"\x80":
+                self._partial = True
             self._picture = True
             if kind == NalType.IDR:
                 self._key = True
         self._nals.append(nal)
-        return True
 
     def _fragment(self, data: bytes, start: int, end: int) -> bool:
         """FU-A, RFC 6184 5.8."""
@@ -178,7 +185,7 @@ class H264Depacketizer:
         if header & _END:
             nal = b"".join(self._fragments)
             self._fragments.clear()
-            return self._add(nal)
+            self._add(nal)
         return True
 
     def _aggregate(self, data: bytes, position: int, end: int) -> bool:
@@ -188,18 +195,24 @@ class H264Depacketizer:
             size = data[position - 2] << 8 | data[position - 1] if position < end else 0
             if size == 0 or position + size > end or not 1 <= data[position] & 0x1F <= 23:
                 return False
-            if not self._add(data[position : position + size]):
-                return False
+            self._add(data[position : position + size])
             position += size
         return True
 
 
 def starts_access_unit(data: bytes, start: int, end: int) -> bool:
-    """The payload's first NAL unit is one that only the start of an access unit has (ITU-T H.264 7.4.1.2.3)."""
+    """The payload's first NAL unit is one that comes before the slices of a picture (ITU-T H.264 7.4.1.2.3)."""
+    return first_nal_type(data, start, end) in (NalType.AUD, NalType.SPS, NalType.SEI)
+
+
+def first_nal_type(data: bytes, start: int, end: int) -> int:
+    """nal_unit_type of the payload's first NAL unit, whole or fragment."""
     kind = data[start] & 0x1F
     if kind == _STAP_A and end > start + 3:
-        kind = data[start + 3] & 0x1F
-    return kind in (NalType.SPS, NalType.AUD)
+        return data[start + 3] & 0x1F
+    if kind == _FU_A and end > start + 1:
+        return data[start + 1] & 0x1F if data[start + 1] & _START else 0
+    return kind
 
 
 def carries_idr(data: bytes, start: int, end: int) -> bool:

@@ -109,6 +109,19 @@ def test_a_key_picture_right_behind_a_gap_is_whole_where_its_start_shows() -> No
         assert len(peer.send(first, 0)) == 1
 
 
+def test_behind_a_gap_an_sei_starts_a_key_picture_that_has_its_sps() -> None:
+    peer = Peer()
+    assert peer.send([SEI, SPS, PPS, IDR], 0) == [[SEI, SPS, PPS, IDR]]
+    peer.depacketizer.gap()
+    assert peer.send([SEI, IDR], 3000) == []
+    assert peer.send([SEI, SPS, PPS, IDR], 6000) == [[SEI, SPS, PPS, IDR]]
+    # Where the start is known, none is needed: it may have been sent in the SDP.
+    assert peer.send([SEI, IDR], 9000) == [[SEI, IDR]]
+    peer.depacketizer.gap()
+    assert peer.send([AUD, SEI, IDR], 12000) == [[SEI, IDR]]
+    assert peer.stats.malformed == 0
+
+
 def test_parameter_sets_between_the_slices_of_a_picture_are_not_its_start() -> None:
     # GStreamer's rtph264pay repeats them before each IDR slice; the second slice's first_mb_in_slice is not 0.
     second = b"\x65\x48" + bytes(50)

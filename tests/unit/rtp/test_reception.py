@@ -157,8 +157,12 @@ def test_a_repaired_picture_does_not_move_the_timeline() -> None:
     feed(receiver, publisher.next())
     packets = publisher.next()
     feed(receiver, packets[1:], NOW + 1 / 30)
+    feed(receiver, publisher.next(), NOW + 2 / 30)
+    sound = audio_sender()
+    for index in range(20):
+        feed(receiver, sound.send_opus(b"x", index * 960, NOW), NOW + index * 0.02)
 
-    units = feed(receiver, packets[:1], NOW + 0.45) + feed(receiver, publisher.next(), NOW + 0.45)
+    units = feed(receiver, packets[:1], NOW + 0.45)
 
     assert [unit.time for unit in units] == pytest.approx([NOW + 1 / 30, NOW + 2 / 30], abs=0.005)
 
