@@ -36,6 +36,6 @@ def configure(level: str, style: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # These tell each STUN transaction and each HTTP request.
-    for noisy in ("aioice", "aiortc", "httpx", "httpcore"):
+    # These tell each STUN transaction, each HTTP request, and what our own words tell better.
+    for noisy in ("aioice", "aiortc", "httpx", "httpcore", "uvicorn"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

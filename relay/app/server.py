@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import prometheus_client
+import structlog
 import uvicorn
 from fastapi import FastAPI, Response
 
@@ -19,6 +20,8 @@ from relay.engine.fleet import Fleet
 from relay.engine.handle import InlineHandle
 from relay.gateway.whip import make_router as make_whip_router
 from relay.worker.settings import WorkerSettings
+
+log = structlog.get_logger(__name__)
 
 
 def wall_clock() -> int:
@@ -64,24 +67,34 @@ def make_app(engine: Fleet) -> FastAPI:
 
 
 class _Server(uvicorn.Server):
-    """A server inside another program: the signals stay that program's."""
+    """Tells when it listens; inside another program it leaves the signals to that."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
+    def __init__(self, app: FastAPI, listener: socket.socket, *, signals: bool) -> None:
+        # asyncio's own loop, even where uvloop is installed: the batch reader needs it.
+        super().__init__(
+            uvicorn.Config(app, loop="asyncio", lifespan="on", log_config=None, access_log=False, server_header=False)
+        )
+        self._listener = listener
+        self._signals = signals
         self.listening = asyncio.Event()
+        host, port = listener.getsockname()[:2]
+        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        log.info("serving", url=self.url, whip=f"{self.url}/whip/{{AppId}}/{{RoomId}}/{{UserId}}")
         self.listening.set()
+
+    async def run_here(self) -> None:
+        await self.serve(sockets=[self._listener])
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def _config(app: FastAPI) -> uvicorn.Config:
-    # asyncio's own loop, even where uvloop is installed: the batch reader needs it.
-    return uvicorn.Config(app, loop="asyncio", lifespan="on", log_config=None, access_log=False, server_header=False)
+        if self._signals:
+            with super().capture_signals():
+                yield
+        else:
+            yield
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -95,22 +108,23 @@ def _bind(host: str, port: int) -> socket.socket:
 def serve(settings: Settings) -> None:
     """Runs the server until SIGINT or SIGTERM; `OSError` where it cannot bind."""
     with _bind(settings.host, settings.port) as listener:
-        uvicorn.Server(_config(make_app(make_engine(settings.worker())))).run(sockets=[listener])
+        app = make_app(make_engine(settings.worker()))
+        asyncio.run(_Server(app, listener, signals=True).run_here())
 
 
 @contextlib.asynccontextmanager
 async def running(engine: Fleet, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
     """The server on the running loop, for as long as the context lasts; yields its base URL."""
     with _bind(host, port) as listener:
-        server = _Server(_config(make_app(engine)))
-        task = asyncio.create_task(server.serve(sockets=[listener]))
+        server = _Server(make_app(engine), listener, signals=False)
+        task = asyncio.create_task(server.run_here())
         listening = asyncio.create_task(server.listening.wait())
         try:
             await asyncio.wait([task, listening], return_when=asyncio.FIRST_COMPLETED)
             if task.done():
                 listening.cancel()
                 await task
-            yield "http://{}:{}".format(*listener.getsockname()[:2])
+            yield server.url
         finally:
             server.should_exit = True
             await task

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import fcntl
 import functools
+import ipaddress
 import os
 import socket
 import ssl
@@ -244,8 +245,7 @@ class Connection(asyncio.Protocol):
 
     async def _connect(self, tls: ssl.SSLContext | None) -> None:
         deadline = self._loop.time() + self._connect_timeout
-        found = await self._loop.getaddrinfo(self._url.host, self._url.port, type=socket.SOCK_STREAM)
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))[:MAX_ADDRESSES]
+        addresses = await self._addresses()
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
             try:
                 async with asyncio.timeout((deadline - self._loop.time()) / left):
@@ -261,6 +261,15 @@ class Connection(asyncio.Protocol):
                     raise
             else:
                 return
+
+    async def _addresses(self) -> list[str]:
+        """What the host's name stands for; an address needs no look-up, which would take a thread."""
+        try:
+            ipaddress.ip_address(self._url.host)
+        except ValueError:
+            found = await self._loop.getaddrinfo(self._url.host, self._url.port, type=socket.SOCK_STREAM)
+            return list(dict.fromkeys(str(entry[4][0]) for entry in found))[:MAX_ADDRESSES]
+        return [self._url.host]
 
     def _answer(self) -> None:
         """`flush` for what the peer made us say: `writelines` of Python 3.12.8, 3.13.1 and before calls no

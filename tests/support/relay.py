@@ -9,6 +9,7 @@ import httpx
 
 from relay.api.actions import VERSION
 from relay.app.server import make_engine, running
+from relay.core.task import TaskSnapshot
 from relay.engine.fleet import Fleet
 from relay.rtc.settings import RtcSettings
 from relay.worker.settings import WorkerSettings
@@ -19,9 +20,8 @@ APP, ROOM = "app", "room"
 
 @dataclass(slots=True)
 class Relay:
-    """A running relay: its engine, its base URL, and the control API as a client calls it."""
+    """A running relay: its base URL, and the control API as a client calls it."""
 
-    engine: Fleet
     url: str
     client: httpx.AsyncClient
 
@@ -77,8 +77,20 @@ class Relay:
         return got["Status"], got["PushStreamState"], got["StopReason"]
 
 
+@dataclass(slots=True)
+class InlineRelay(Relay):
+    """One in this process, whose engine can be looked into."""
+
+    engine: Fleet
+
+    async def task(self, task: str = "task") -> TaskSnapshot:
+        snapshot = await self.engine.find_task(APP, ROOM, task_id=task)
+        assert snapshot is not None
+        return snapshot
+
+
 @contextlib.asynccontextmanager
-async def running_relay(settings: WorkerSettings | None = None) -> AsyncIterator[Relay]:
+async def running_relay(settings: WorkerSettings | None = None) -> AsyncIterator[InlineRelay]:
     engine = make_engine(settings or WorkerSettings(rtc=LOOPBACK))
     async with running(engine) as url, httpx.AsyncClient(base_url=url, timeout=10) as client:
-        yield Relay(engine, url, client)
+        yield InlineRelay(url, client, engine)

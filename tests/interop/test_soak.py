@@ -1,0 +1,52 @@
+"""Publishers join and leave, pushes start and stop, again and again: nothing is left of them."""
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+from relay.push.sink import Sink
+from tests.support.eventually import eventually
+from tests.support.process import RelayProcess, serving
+from tests.support.publishing import publishing
+
+CYCLES = 200
+AT_ONCE = 4
+
+
+async def cycle(served: RelayProcess, port: int, number: int) -> None:
+    """One user comes, is pushed, and goes: every other one without a word."""
+    relay, user, task = served.relay, f"user{number}", f"task{number}"
+    await relay.start(f"rtmp://127.0.0.1:{port}/live/{task}", task=task, user=user)
+    async with publishing(relay, user) as one:
+
+        async def pushing() -> bool:
+            return (await relay.states(task))[:2] == (2, 5)
+
+        await eventually(pushing)
+        await relay.stop(task)
+        if number % 2:
+            await one.vanish()
+
+
+async def test_two_hundred_cycles_leave_nothing(tmp_path: Path) -> None:
+    sink = Sink()
+    port = await sink.start()
+    try:
+        async with serving(tmp_path) as served:
+            fresh = served.counts()
+
+            async def cycles(first: int, last: int) -> int:
+                for number in range(first, last, AT_ONCE):
+                    await asyncio.gather(*(cycle(served, port, number + i) for i in range(AT_ONCE)))
+                # Those who vanish are noticed when their ICE consent runs out.
+                with contextlib.suppress(AssertionError):
+                    await eventually(lambda: served.counts() <= fresh, within=60)
+                assert served.counts() <= fresh, "threads and descriptors"
+                return served.resident()
+
+            settled = await cycles(0, 52)
+            grown = await cycles(52, CYCLES) - settled
+            assert grown < 4 * 1024 * 1024
+            assert "Traceback" not in served.log.read_text()
+    finally:
+        await sink.close()

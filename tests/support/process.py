@@ -1,0 +1,63 @@
+"""`relay serve` as a process of its own, as users run it."""
+
+import asyncio
+import contextlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+
+from tests.support.eventually import eventually
+from tests.support.relay import Relay
+
+
+@dataclass(slots=True)
+class RelayProcess:
+    relay: Relay
+    process: psutil.Process
+    log: Path
+
+    def counts(self) -> int:
+        """Threads and file descriptors together."""
+        return self.process.num_threads() + self.process.num_fds()
+
+    def resident(self) -> int:
+        """Bytes of memory that are the process's own."""
+        return int(self.process.memory_full_info().uss)
+
+
+@contextlib.asynccontextmanager
+async def serving(folder: Path, **settings: str) -> AsyncIterator[RelayProcess]:
+    """Runs it on loopback until the block ends, then ends it by SIGTERM and expects exit 0."""
+    log = folder / "relay.log"
+    environment = {
+        **os.environ,
+        "RELAY_PORT": "0",
+        "RELAY_ADDRESSES": "127.0.0.1",
+        **{f"RELAY_{name.upper()}": value for name, value in settings.items()},
+    }
+    with log.open("wb") as out:
+        process = subprocess.Popen([sys.executable, "-m", "relay", "serve"], stdout=out, stderr=out, env=environment)
+    try:
+        url = await eventually(lambda: _url(log, process), within=20, what="relay serve listens")
+        async with httpx.AsyncClient(base_url=url, timeout=10) as client:
+            yield RelayProcess(Relay(url, client), psutil.Process(process.pid), log)
+        process.terminate()
+        assert await asyncio.to_thread(process.wait, 10) == 0, log.read_text()
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def _url(log: Path, process: subprocess.Popen[bytes]) -> str | None:
+    """The base URL, once the log tells it."""
+    assert process.poll() is None, log.read_text()
+    found = re.search(r"serving.*url=(http://[\d.:]+)", log.read_text())
+    return found[1] if found else None
