@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import gc
+import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -70,7 +72,7 @@ class _Server(uvicorn.Server):
     """Tells when it listens; inside another program it leaves the signals to that."""
 
     def __init__(self, app: FastAPI, listener: socket.socket, *, signals: bool) -> None:
-        # asyncio's own loop, even where uvloop is installed: the batch reader needs it.
+        # One loop, asyncio's own, whatever else is installed: the one that all figures are of.
         super().__init__(
             uvicorn.Config(app, loop="asyncio", lifespan="on", log_config=None, access_log=False, server_header=False)
         )
@@ -82,6 +84,10 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        # What is loaded by now stays: the collector's full runs then look at streams only, so they are short, and
+        # come soon enough for what sessions leave.
+        gc.collect()
+        gc.freeze()
         log.info("serving", url=self.url, whip=f"{self.url}/whip/{{AppId}}/{{RoomId}}/{{UserId}}")
         self.listening.set()
 
@@ -90,11 +96,12 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        # Uvicorn would raise them again at the end: a server that was asked to stop, and has, exits with 0.
         if self._signals:
-            with super().capture_signals():
-                yield
-        else:
-            yield
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
 
 
 def _bind(host: str, port: int) -> socket.socket:

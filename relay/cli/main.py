@@ -48,7 +48,7 @@ def serve(
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     log_format: Annotated[str | None, typer.Option(help="text or json.")] = None,
 ) -> None:
-    """Run the relay: control API and WHIP on one HTTP port. Every setting is an environment variable too: RELAY_PORT."""
+    """Run the relay: control API and WHIP on one HTTP port. Each setting is an environment variable too: RELAY_PORT."""
     given = {
         "host": host,
         "port": port,

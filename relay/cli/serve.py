@@ -21,7 +21,9 @@ def run_serve(given: dict[str, Any]) -> int:
     except ValidationError as error:
         for problem in error.errors(include_url=False, include_input=False):
             name = str(problem["loc"][0])
-            typer.echo(f"relay: {name} (RELAY_{name.upper()}): {problem['msg']}", err=True)
+            typer.echo(
+                f"relay: {name} (RELAY_{name.upper()}): {problem['msg'].removeprefix('Value error, ')}", err=True
+            )
         return 2
     if not settings.binds_loopback and not settings.insecure:
         typer.echo(UNSAFE.format(host=settings.host), err=True)

@@ -106,6 +106,12 @@ class Feed:
         """Nothing of this publisher is for a push that begins later."""
         self._head.clear()
 
+    def close(self) -> None:
+        """The stream is forgotten: what it held is given back now, not when the collector finds it."""
+        self.stream.sinks.clear()
+        self._head.clear()
+        self._recent_audio.clear()
+
     def tick(self, now: float) -> None:
         """Encodes the sound that came since the last tick, and silence where none came for too long."""
         if self._transcoder is None:

@@ -187,3 +187,6 @@ class DtlsSession(RTCDtlsTransport):
         if pump is not None:
             await asyncio.gather(pump, return_exceptions=True)
         self.remove_all_listeners()
+        # OpenSSL's and libsrtp's memory goes back now: the collector, which does not see it, would let it pile up.
+        self._ssl = None
+        self._rx_srtp = self._tx_srtp = cast(Session, None)

@@ -177,7 +177,7 @@ class Transport:
         except Exception:
             _log.exception("a transport did not close cleanly")
         finally:
-            self._rx = self._tx = None
+            self._rx = self._tx = self._dtls = None
             self.reader.close()
             for sock in self._connection.sockets():
                 sock.abort()

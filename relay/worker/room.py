@@ -212,6 +212,7 @@ class Room:
         wanted = {run.spec.stream for run in self.runs}
         for key, place in tuple(self._places.items()):
             if place.session is None and not place.answering and key not in wanted:
+                place.feed.close()
                 del self._places[key]
 
     def close(self, reason: str) -> None:

@@ -49,7 +49,21 @@ async def test_a_page_reaches_the_cdn(cdn: Nginx) -> None:
     assert audio is not None
     assert (audio.object_type, audio.rate, audio.channels) == (AAC_LC, 44100, 2)
     decoded = subprocess.run(
-        ["ffmpeg", "-v", "error", "-err_detect", "explode", "-xerror", "-i", str(path), "-fps_mode", "vfr", "-f", "null", "-"],
+        [
+            "ffmpeg",
+            "-v",
+            "error",
+            "-err_detect",
+            "explode",
+            "-xerror",
+            "-i",
+            str(path),
+            "-fps_mode",
+            "vfr",
+            "-f",
+            "null",
+            "-",
+        ],
         capture_output=True,
         text=True,
         timeout=60,

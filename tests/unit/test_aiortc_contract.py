@@ -93,7 +93,7 @@ def test_a_dtls_transports_private_parts() -> None:
     async def look() -> None:
         transport = dtls.RTCDtlsTransport(Ice(), [dtls.RTCCertificate.generateCertificate()])
         assert transport.state == "new"
-        assert transport._rx_srtp is transport._tx_srtp is transport._task is None
+        assert transport._rx_srtp is transport._tx_srtp is transport._ssl is transport._task is None
         changes: list[str] = []
         transport.on("statechange", lambda: changes.append(transport.state))
         transport._set_role("server")
@@ -148,11 +148,13 @@ def private_names(source: str) -> set[str]:
     return {node.attr for node in private if node not in own} | ({node.attr for node in own} - made)
 
 
-KNOWN = {"_nominated", "_protocols", "_queue", "_rx_srtp", "_set_role", "_task", "_tx_srtp"}
+RELEASED = {"_rx_srtp", "_ssl", "_tx_srtp"}
+"""aiortc's, set to None by the tap at the end of a session."""
+KNOWN = RELEASED | {"_nominated", "_protocols", "_queue", "_set_role", "_task"}
 
 
 def test_this_test_knows_every_private_name_in_the_tap() -> None:
-    assert private_names(TAP.read_text()) == KNOWN
+    assert private_names(TAP.read_text()) | RELEASED == KNOWN
 
 
 def test_our_subclasses_names_are_free() -> None:
