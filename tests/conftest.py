@@ -43,6 +43,9 @@ def nothing_left_behind() -> Iterator[None]:
     """Outer fixtures come first, so what they hold for several tests does not count."""
     threads, sockets = set(threading.enumerate()), _sockets()
     yield
-    left = [thread for thread in set(threading.enumerate()) - threads if thread.is_alive()]
+    left = list(set(threading.enumerate()) - threads)
+    for thread in left:
+        thread.join(2)  # asyncio's waiter for a child process ends a moment after the child
+    left = [thread for thread in left if thread.is_alive()]
     assert not left, f"threads left behind: {left}"
     assert not _sockets() - sockets, "sockets left behind"

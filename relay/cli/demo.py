@@ -6,7 +6,6 @@ The push is started, asked about and stopped by the real HTTP API; media goes ov
 import asyncio
 import contextlib
 import json
-import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass, field
@@ -17,7 +16,6 @@ import httpx
 import typer
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 
 from relay.api.actions import VERSION
 from relay.app import logs
@@ -63,7 +61,6 @@ class Arrivals:
     sent: dict[tuple[str, ...], float] = field(default_factory=dict)
     """Digests of each picture's VCL NAL units to the time it was last sent."""
     order: list[tuple[str, ...]] = field(default_factory=list)
-    first_sent: float | None = None
     first_video: float | None = None
     latencies: list[float] = field(default_factory=list)
     received: int = 0
@@ -73,8 +70,6 @@ class Arrivals:
         now = asyncio.get_running_loop().time()
         self.sent[digests] = now
         self.order.append(digests)
-        if self.first_sent is None:
-            self.first_sent = now
 
     def on_tag(self, stream: SinkStream, tag: Tag, arrival: float) -> None:
         if not video_frames([tag]):
@@ -134,7 +129,7 @@ async def run_demo(options: DemoOptions) -> int:
     if options.json:
         typer.echo(json.dumps({**asdict(verdict), "ok": verdict.good}))
     else:
-        _print(console, verdict)
+        _print(verdict)
     return 0 if verdict.good else 1
 
 
@@ -205,8 +200,8 @@ class _Demo:
         )
         if self._options.push_url is not None:
             first = snapshot.first_frame_after
-        elif arrivals.first_video is not None and arrivals.first_sent is not None:
-            first = arrivals.first_video - max(started, arrivals.first_sent)
+        elif arrivals.first_video is not None:
+            first = arrivals.first_video - max(started, began)
         else:
             first = None
         verdict.first_frame_seconds = round(first, 3) if first is not None else None
@@ -306,16 +301,12 @@ class _Demo:
             problems.append("picture and sound are out of sync")
 
 
-def _print(console: Console, verdict: Verdict) -> None:
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-
+def _print(verdict: Verdict) -> None:
     def row(name: str, value: object, remark: str = "") -> None:
-        table.add_row(name, "not measured" if value is None else str(value), f"[dim]{remark}[/]")
+        typer.echo(f"{name:36}{'not measured' if value is None else value!s:14}{remark}".rstrip())
 
-    row(
-        "pictures in / out / lost",
-        f"{verdict.access_units_in} / {verdict.access_units_out} / {verdict.access_units_lost}",
-    )
+    units = (verdict.access_units_in, verdict.access_units_out, verdict.access_units_lost)
+    row("pictures in / out / lost", " / ".join(map(str, units)))
     row("every VCL NAL unit byte-identical", verdict.nal_identical)
     row("sound", f"{verdict.audio_codec}, {verdict.audio_sample_rate} Hz, {verdict.audio_channels} channels")
     row("holes in the sound", verdict.audio_holes)
@@ -323,11 +314,6 @@ def _print(console: Console, verdict: Verdict) -> None:
     row("latency p50 / p95", f"{verdict.latency_ms_p50} / {verdict.latency_ms_p95}", "ms, publisher to CDN")
     row("|A-V| p95", verdict.av_offset_ms_p95, "ms, flash against beep")
     row("CPU per stream-second", verdict.cpu_per_stream_second, "s, the relay's media work")
-    row("CPU of this process", verdict.process_cpu_per_second, "s a second, with publisher and sink")
+    row("CPU of this process", verdict.process_cpu_per_second, "s a second, publisher and sink too")
     row("task", f"Status {verdict.status}, PushStreamState {verdict.push_stream_state}, {verdict.stop_reason}")
-    console.print(table)
-    if verdict.good:
-        console.print("[bold green]on air: everything arrived[/]")
-    else:
-        console.print("[bold red]not good:[/] " + "; ".join(verdict.problems))
-    sys.stdout.flush()
+    typer.echo("on air: everything arrived" if verdict.good else "not good: " + "; ".join(verdict.problems))
