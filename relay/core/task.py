@@ -131,6 +131,10 @@ TIME_LIMITS = {State.CONNECTING: 10.0, State.PUBLISHING: 10.0, State.STOPPING: 1
 """Seconds a state may last: behind the connection's own, tighter deadlines, so that no state is without a way out."""
 BACKOFF_STEPS = (0.5, 1.0, 2.0, 4.0, 5.0)
 """Seconds, by the number of failures in a row; the jitter lengthens each by up to a half."""
+UNREACHABLE_PAUSE = 0.8
+"""Seconds in place of the steps, with the same jitter, after a connect that met nobody. The steps spare a server that
+says no; one that is down is spared nothing by them, and has to be playable within 2 s of its return, also when that
+comes after 45 s (media contract, section 6). `CONNECT_SPACING` holds all the same."""
 CONNECT_SPACING = 1.0
 """Seconds from one connect to the next at least."""
 REJECTIONS_TO_FAIL = 3
@@ -155,11 +159,12 @@ class PushTask:
     has_pushed: bool = False
     connects: int = 0
     failures: int = 0
-    """Since it last pushed."""
+    """Since it last pushed; without the connects that met nobody."""
     last_error: str = ""
     _deadline: float | None = field(init=False, default=None)
     _last_connect: float | None = field(init=False, default=None)
     _rejection: tuple[str, int] = field(init=False, default=("", 0))
+    _unreachable: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.idle_since = self.started
@@ -187,8 +192,10 @@ class PushTask:
     def publish_started(self, now: float) -> tuple[Effect, ...]:
         return self._step(Event.PUBLISH_STARTED, now)
 
-    def lost(self, reason: str, now: float) -> tuple[Effect, ...]:
+    def lost(self, reason: str, now: float, *, unreachable: bool = False) -> tuple[Effect, ...]:
+        """`unreachable`: nobody was there who speaks RTMP."""
         self.last_error = reason
+        self._unreachable = unreachable
         return self._step(Event.LOST, now)
 
     def rejected(self, code: str, reason: str, now: float) -> tuple[Effect, ...]:
@@ -244,6 +251,7 @@ class PushTask:
         if self.state is State.CONNECTING:
             self.connects += 1
             self._last_connect = now
+            self._unreachable = False
         elif self.state is State.PUSHING:
             self.has_pushed = True
             self.failures = 0
@@ -258,8 +266,11 @@ class PushTask:
         spaced = (self._last_connect if self._last_connect is not None else now) + CONNECT_SPACING
         if event is Event.MEDIA_READY_EARLY:
             return spaced
-        pause = BACKOFF_STEPS[min(self.failures, len(BACKOFF_STEPS) - 1)]
-        self.failures += 1
+        if self._unreachable:
+            pause = UNREACHABLE_PAUSE
+        else:
+            pause = BACKOFF_STEPS[min(self.failures, len(BACKOFF_STEPS) - 1)]
+            self.failures += 1
         return max(now + pause * (1 + self.jitter() / 2), spaced)
 
 

@@ -18,10 +18,13 @@ from relay.core.rtmp import publisher
 from relay.core.rtmp.handshake import NONCE_SIZE
 from relay.core.rtmp.publisher import Connected, Publisher, PublishStarted, Refused, State
 
-HIGH_WATER = 256 * 1024
+HIGH_WATER = 32 * 1024
 """Bytes waiting in the transport beyond which the connection is not `writable`."""
 SEND_BUFFER = 256 * 1024
-"""SO_SNDBUF: what waits longer waits in the backlog, where it can be dropped."""
+"""SO_SNDBUF: what may be on its way, sent and not yet acknowledged."""
+NOT_SENT = 32 * 1024
+"""TCP_NOTSENT_LOWAT: bytes that the kernel takes beyond those on their way. What waits longer waits in the backlog,
+where it can be dropped: at 1 Mbit/s, `SEND_BUFFER` alone would be 2 s more of it."""
 STALL_TIMEOUT = 15.0
 """Seconds. A peer's kernel goes on taking for a while after its program has stopped reading: at 128 kbit/s for 9 s, as
 measured, and both together stay within half a minute."""
@@ -35,6 +38,8 @@ class Lost:
 
     reason: str
     """For people, without secrets."""
+    unreachable: bool = False
+    """TCP did not come about, or nobody spoke on it: the server is down rather than unwilling."""
 
 
 Event = Connected | PublishStarted | Refused | Lost
@@ -187,6 +192,7 @@ class Connection(asyncio.Protocol):
         sock = transport.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOT_SENT)
         if self._listener is None:
             transport.abort()
             return
@@ -241,7 +247,9 @@ class Connection(asyncio.Protocol):
         except TimeoutError:
             self._lose(f"connect: no answer within {self._connect_timeout:g} s")
         except (OSError, ValueError) as error:
-            self._lose(f"connect: {describe(error)}")
+            # A name that nobody knows, or a wrong certificate, does not come right within a second.
+            lasting = isinstance(error, ValueError | socket.gaierror | ssl.SSLError)
+            self._lose(f"connect: {describe(error)}", unreachable=not lasting)
 
     async def _connect(self, tls: ssl.SSLContext | None) -> None:
         deadline = self._loop.time() + self._connect_timeout
@@ -290,11 +298,14 @@ class Connection(asyncio.Protocol):
         if self._listener is not None:
             self._listener.on_event(event)
 
-    def _lose(self, reason: str) -> None:
+    def _lose(self, reason: str, unreachable: bool | None = None) -> None:
+        """`unreachable`: by default, whether the server has said nothing yet."""
         listener, self._listener = self._listener, None
+        if unreachable is None:
+            unreachable = not self._finishing and self._publisher.state is State.HANDSHAKE
         self._end()
         if listener is not None:
-            listener.on_event(Lost(reason))
+            listener.on_event(Lost(reason, unreachable))
 
     def _end(self) -> None:
         self._stop_timer()

@@ -19,7 +19,7 @@ from relay.push.output import Output
 Connect = Callable[[PushUrl, Listener], Connection]
 """Begins a connection at once and tells its listener, later, what becomes of it."""
 
-DRAIN = 64 * 1024
+DRAIN = 32 * 1024
 """Bytes taken from the backlog at once, between looks whether the connection takes more."""
 
 
@@ -87,9 +87,7 @@ class PushRun:
         self._act(self.task.poll(now), now)
         connection = self._connection
         if connection is not None:
-            if self._output is not None:
-                self._drain()
-                connection.flush()
+            self._drain()
             connection.poll(now)
 
     def snapshot(self) -> TaskSnapshot:
@@ -148,10 +146,12 @@ class PushRun:
                 self._forget_connection()
                 reason = f"the CDN refused: {code} {description}".rstrip()
                 effects = self.task.rejected(code, reason, now) if permanent else self.task.lost(reason, now)
-            case Lost(reason):
+            case Lost(reason, unreachable):
                 self._forget_connection()
-                finishing = self.task.state is State.STOPPING
-                effects = self.task.finished(now) if finishing else self.task.lost(reason, now)
+                if self.task.state is State.STOPPING:
+                    effects = self.task.finished(now)
+                else:
+                    effects = self.task.lost(reason, now, unreachable=unreachable)
         self._act(effects, now)
 
     # effects
@@ -212,6 +212,7 @@ class PushRun:
             return
         while connection.writable and (tags := self._backlog.pop(DRAIN)):
             self._send(connection, tags)
+            connection.flush()
 
     def _end_output(self, *, flush: bool) -> None:
         if flush and self._connection is not None:

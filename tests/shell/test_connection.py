@@ -79,7 +79,7 @@ async def test_connection_refused():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         ear = await outcome(f"rtmp://127.0.0.1:{taken.getsockname()[1]}/live/sekret")
-    assert ear.events == [Lost("connect: connection refused")]
+    assert ear.events == [Lost("connect: connection refused", unreachable=True)]
 
 
 async def test_a_name_of_which_one_address_answers():
@@ -101,7 +101,7 @@ async def test_ipv6():
 @pytest.mark.parametrize(
     ("behaviour", "events"),
     [
-        (Behaviour.SILENT, [Lost("publish: not begun within 0.2 s, last during the handshake")]),
+        (Behaviour.SILENT, [Lost("publish: not begun within 0.2 s, last during the handshake", unreachable=True)]),
         (
             Behaviour.SILENT_AFTER_CONNECT,
             [

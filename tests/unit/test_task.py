@@ -16,6 +16,7 @@ from relay.core.task import (
     ENDED,
     TIME_LIMITS,
     TRANSITIONS,
+    UNREACHABLE_PAUSE,
     Effect,
     Event,
     PushStreamState,
@@ -141,6 +142,38 @@ def test_back_off_grows_and_starts_over_after_a_push() -> None:
     assert task.deadline() == now + 5 + BACKOFF_STEPS[0]
 
 
+@pytest.mark.parametrize("jitter", [0.0, 1.0])
+def test_a_server_that_is_down_is_met_soon_after_its_return(jitter: float) -> None:
+    task = PushTask(make_spec(), 0.0, lambda: jitter)
+    task.media_ready(0.0)
+    now, connects = 0.0, [0.0]
+    while now < 45:
+        task.lost("connection refused", now + 0.001, unreachable=True)
+        deadline = task.deadline()
+        assert deadline is not None
+        now = deadline
+        assert task.poll(now) == (Effect.CONNECT,)
+        connects.append(now)
+    pauses = [later - earlier for earlier, later in pairwise(connects)]
+    assert min(pauses) >= CONNECT_SPACING
+    assert max(pauses) <= max(CONNECT_SPACING, UNREACHABLE_PAUSE * 1.5) + 0.01
+    # It is there again, and still holds the old stream: what it says is waited on from the first step.
+    task.connected(now)
+    task.lost("the CDN refused: NetStream.Publish.BadName Already publishing", now + 2)
+    assert task.deadline() == now + 2 + BACKOFF_STEPS[0] * (1 + jitter / 2)
+
+
+def test_a_refusal_is_not_taken_for_a_server_that_is_down() -> None:
+    task = make_task()
+    task.media_ready(0.0)
+    task.lost("connection refused", 0.0, unreachable=True)
+    task.poll(1.0)
+    for now, step in ((3.0, BACKOFF_STEPS[0]), (6.0, BACKOFF_STEPS[1])):
+        task.lost("reset", now)
+        assert task.deadline() == now + step
+        task.poll(now + step)
+
+
 def test_the_same_permanent_refusal_three_times_fails() -> None:
     task = make_task()
     now = 0.0
@@ -262,10 +295,10 @@ class RandomWalk(RuleBasedStateMachine):
         self.apply(self.task.publish_started(self.now))
 
     @precondition(lambda self: self.connection != "none")
-    @rule()
-    def cdn_is_lost(self) -> None:
+    @rule(unreachable=st.booleans())
+    def cdn_is_lost(self, unreachable: bool) -> None:
         self.connection = "none"
-        self.apply(self.task.lost("reset", self.now))
+        self.apply(self.task.lost("reset", self.now, unreachable=unreachable))
 
     @precondition(lambda self: self.connection in ("opening", "connected"))
     @rule(code=st.sampled_from(["A", "B"]))
