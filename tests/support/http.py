@@ -1,0 +1,71 @@
+"""A small HTTP server for tests: one request a connection, whole bodies, on loopback."""
+
+import asyncio
+import contextlib
+import http
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    method: str
+    target: str
+    """Path and query."""
+    headers: dict[str, str]
+    """By lower-case name."""
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def serialise(self) -> bytes:
+        headers = {**self.headers, "content-length": str(len(self.body)), "connection": "close"}
+        head = [f"HTTP/1.1 {self.status} {http.HTTPStatus(self.status).phrase}"]
+        head += [f"{name}: {value}" for name, value in headers.items()]
+        return "\r\n".join([*head, "", ""]).encode() + self.body
+
+
+@contextlib.asynccontextmanager
+async def serving(answer: Callable[[Request], Awaitable[Response]]) -> AsyncIterator[str]:
+    """Gives the base URL."""
+    connections: set[asyncio.Task[None]] = set()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        connections.add(task)
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                writer.write((await answer(await _read(reader))).serialise())
+                await writer.drain()
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+            connections.discard(task)
+
+    server = await asyncio.start_server(connected, HOST, 0)
+    try:
+        yield f"http://{HOST}:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for task in connections:
+            task.cancel()
+        if connections:
+            await asyncio.wait(set(connections))
+
+
+async def _read(reader: asyncio.StreamReader) -> Request:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    method, target, _ = head[0].split(" ")
+    pairs = (line.split(":", 1) for line in head[1:] if line)
+    headers = {name.strip().lower(): value.strip() for name, value in pairs}
+    body = await reader.readexactly(int(headers.get("content-length", 0)))
+    return Request(method, target, headers, body)
