@@ -11,6 +11,7 @@ from typing import Literal
 from aioice.candidate import Candidate
 
 from relay.core.offer import OfferMalformed, OfferRefused
+from relay.core.rtp import twcc
 from relay.core.rtp.reception import TrackSpec
 from relay.rtc import sdp
 from relay.rtc.parameters import LocalParameters, RemoteParameters
@@ -67,6 +68,20 @@ class Decision:
     @property
     def tracks(self) -> tuple[TrackSpec, ...]:
         return tuple(section.track for section in self.accepted)
+
+    @property
+    def transport_extension(self) -> int | None:
+        """The header extension of transport-wide feedback: one number for the BUNDLE group (RFC 9143 section 9);
+        None where no section has both it and its rtcp-fb."""
+        return next((number for section in self.accepted if (number := _transport_extension(section))), None)
+
+    @property
+    def remb(self) -> bool:
+        return any("goog-remb" in section.codec.feedback for section in self.accepted)
+
+
+def _transport_extension(accepted: AcceptedSection) -> int | None:
+    return accepted.section.extension(twcc.URI) if "transport-cc" in accepted.codec.feedback else None
 
 
 def decide(text: str) -> Decision:
@@ -200,7 +215,13 @@ def _section(
     for uri in (_MID, _STREAM_ID, _REPAIRED_ID) if accepted.rid is not None else (_MID,):
         if number := section.extension(uri):
             lines.append(f"a=extmap:{number} {uri}")
+    number = _transport_extension(accepted)
+    transport_wide = number is not None and number == decision.transport_extension
+    if transport_wide:
+        lines.append(f"a=extmap:{number} {twcc.URI}")
     lines += _codec_lines(section.kind, codec, max_video_bitrate)
+    if transport_wide:
+        lines.append(f"a=rtcp-fb:{codec.payload_type} transport-cc")
     if rtx is not None:
         lines += [f"a=rtpmap:{rtx.payload_type} {rtx.rtpmap}", f"a=fmtp:{rtx.payload_type} apt={codec.payload_type}"]
     if accepted.rid is not None:
@@ -226,5 +247,5 @@ def _codec_lines(kind: str, codec: sdp.Codec, max_video_bitrate: int | None) -> 
 
 
 _FEEDBACK = ("goog-remb", "ccm fir", "nack", "nack pli")
-"""What is answered where it is offered. Not transport-cc: whoever agrees to it must send it."""
+"""What is answered where it is offered; transport-cc where its header extension is, too."""
 _H264_PARAMETERS = ("level-asymmetry-allowed", "packetization-mode", "profile-level-id")

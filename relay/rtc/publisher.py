@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from relay.core.media import Frame
@@ -41,8 +41,16 @@ class PublisherSession:
         self._leaving = False
         self._transport = Transport(settings, offering=False, on_closed=self._closed)
         self._now = self._transport.clock
+        reception = settings.reception
+        if settings.max_video_bitrate is not None:
+            reception = replace(reception, max_bitrate=1000 * settings.max_video_bitrate)
         self._reception = Reception(
-            decision.tracks, ssrc=secrets.randbits(32), cname=secrets.token_urlsafe(12), settings=settings.reception
+            decision.tracks,
+            ssrc=secrets.randbits(32),
+            cname=secrets.token_urlsafe(12),
+            settings=reception,
+            transport_extension=decision.transport_extension,
+            remb=decision.remb,
         )
 
     @classmethod

@@ -26,5 +26,5 @@ class RtcSettings:
     connect_timeout: float = 15.0
     """Seconds from the answer to a finished DTLS handshake; a session that takes longer is closed."""
     max_video_bitrate: int | None = None
-    """kbit/s that the answer tells a publisher not to exceed (b=AS, b=TIAS); None: no word of it."""
+    """kbit/s that a publisher is told not to exceed, by the answer (b=AS, b=TIAS) and by REMB; None: no word of it."""
     reception: ReceptionSettings = field(default_factory=ReceptionSettings)

@@ -9,7 +9,8 @@ FIXED_HEADER = struct.Struct("!BBHII")
 VERSION_2 = 0x80
 MARKER = 0x80
 _PADDING = 0x20
-_EXTENSION = 0x10
+EXTENSION = 0x10
+"""A header extension follows."""
 
 
 def payload_bounds(data: bytes) -> tuple[int, int] | None:
@@ -18,7 +19,7 @@ def payload_bounds(data: bytes) -> tuple[int, int] | None:
     size = len(data)
     start = 12 + 4 * (first & 0x0F)
     end = size
-    if first & _EXTENSION:
+    if first & EXTENSION:
         if start + 4 > size:
             return None
         start += 4 + 4 * (data[start + 2] << 8 | data[start + 3])

@@ -10,15 +10,18 @@ from typing import Literal
 
 from relay.core.media import Frame
 from relay.core.rtp import rtcp
+from relay.core.rtp.bandwidth import BandwidthEstimate
 from relay.core.rtp.h264_payload import starts_access_unit
 from relay.core.rtp.keyframes import KeyFrameRequests
-from relay.core.rtp.packet import FIXED_HEADER, VERSION_2, payload_bounds
+from relay.core.rtp.packet import EXTENSION, FIXED_HEADER, VERSION_2, payload_bounds
 from relay.core.rtp.stats import ReceptionStats, TrackStats
 from relay.core.rtp.track import NO_FRAMES, AudioReceiver, TrackReceiver
+from relay.core.rtp.twcc import TransportFeedback
 from relay.core.rtp.video import VideoReceiver
 from relay.core.timeline import Timeline
 
 _UNPACK = FIXED_HEADER.unpack_from
+_MAX_COMPOUND = 1300  # bytes of RTCP in a datagram: with SRTCP, UDP and IPv6 headers it fits an MTU of 1400
 _TAKEOVER = 1.0  # seconds that a source must be silent before another one may take its track
 
 
@@ -53,8 +56,10 @@ class ReceptionSettings:
     key_frame_interval: float = 2.0
     """The longest GOP wanted while `key_frames_wanted`."""
     report_interval: float = 1.0
-    remb_ceiling: int | None = None
-    """Bits per second that the publisher may send at most, told by REMB; None: no REMB."""
+    transport_interval: float = 0.1
+    """Between reports of transport-wide feedback; libwebrtc's estimator is made for 50 to 250 ms."""
+    max_bitrate: int | None = None
+    """Bits per second that the publisher may send at most; None: as the network allows."""
 
 
 class _Track:
@@ -91,8 +96,14 @@ class Reception:
         ssrc: int,
         cname: str,
         settings: ReceptionSettings = ReceptionSettings(),
+        transport_extension: int | None = None,
+        remb: bool = False,
     ) -> None:
-        """`ssrc` and `cname` are the receiver's own in what `feedback` builds."""
+        """`ssrc` and `cname` are the receiver's own in what `feedback` builds.
+
+        `transport_extension` is the identifier of the header extension for transport-wide feedback, where that is
+        negotiated; `remb`: whether REMB is. With both, the estimate is the sender's, and REMB tells the cap, if any.
+        """
         self.ended = False
         """Every source that ever sent has said BYE."""
         self.key_frames_wanted = False
@@ -102,6 +113,13 @@ class Reception:
         self._settings = settings
         self._description = rtcp.source_description(ssrc, cname)
         self._next_report: float | None = None
+        self._remb = remb
+        self._estimate = BandwidthEstimate(settings.max_bitrate) if remb and transport_extension is None else None
+        self._measured: tuple[float, int] | None = None
+        """When the estimate was last updated, and the bytes received by then."""
+        self._transport = None if transport_extension is None else TransportFeedback(transport_extension)
+        self._element = b"" if self._transport is None else self._transport.element
+        self._next_transport = 0.0
         timeline = Timeline()
         self._tracks = [
             self._build(spec, stats, timeline) for spec, stats in zip(tracks, self.stats.tracks, strict=True)
@@ -127,6 +145,13 @@ class Reception:
             self.stats.malformed += 1
             return NO_FRAMES
         first, second, sequence, timestamp, ssrc = _UNPACK(data)
+        if first & EXTENSION and (transport := self._transport) is not None:
+            if data[12:17] == self._element and len(data) > 18:
+                number = data[17] << 8 | data[18]
+                if number not in transport.arrivals:
+                    transport.arrivals[number] = now
+            else:
+                transport.receive(data, now)
         route = self._sources.get(ssrc)
         if route is not None and second & 0x7F == route[1]:
             return route[0].receive(data, first, second, sequence, timestamp, now)
@@ -205,6 +230,8 @@ class Reception:
     def deadline(self) -> float | None:
         """When `poll` or `feedback` next has something to do; None while only a datagram can change that."""
         times = [self._next_report]
+        if self._transport is not None and self._transport.arrivals:
+            times.append(self._next_transport)
         for track in self._tracks:
             times.append(track.receiver.deadline(track.spec.nack))
             times.append(self._pli_deadline(track))
@@ -236,11 +263,40 @@ class Reception:
             self._next_report = now + self._settings.report_interval
             sources = [track for track in self._tracks if track.ssrc in self._sources]
             blocks = [track.receiver.report_block(track.ssrc or 0, now) for track in sources]
-            if self._settings.remb_ceiling is not None:
-                ssrcs = [track.ssrc or 0 for track in sources]
-                parts.append(rtcp.remb(self._ssrc, self._settings.remb_ceiling, ssrcs))
-        elif not parts:
+            bitrate = self._allowed(blocks, now)
+            if bitrate is not None:
+                parts.append(rtcp.remb(self._ssrc, bitrate, [block.ssrc for block in blocks]))
+        parts += self._transport_feedback(now)
+        return self._compounds(blocks, parts) if parts or blocks else []
+
+    def _compounds(self, blocks: Sequence[rtcp.ReportBlock], parts: Sequence[bytes]) -> list[bytes]:
+        """`parts` in as many compound datagrams as it takes; the blocks in the first."""
+        datagrams: list[bytes] = []
+        report = rtcp.receiver_report(rtcp.ReceiverReport(self._ssrc, tuple(blocks))) + self._description
+        for part in parts:
+            if len(report) + len(part) > _MAX_COMPOUND:
+                datagrams.append(report)
+                # Without blocks: they would start a new interval of the fraction lost.
+                report = rtcp.receiver_report(rtcp.ReceiverReport(self._ssrc)) + self._description
+            report += part
+        return [*datagrams, report]
+
+    def _transport_feedback(self, now: float) -> list[bytes]:
+        transport = self._transport
+        if transport is None or not transport.arrivals or now < self._next_transport:
             return []
-        # Between reports the RR is empty: a block would start a new interval of the fraction lost.
-        report = rtcp.receiver_report(rtcp.ReceiverReport(self._ssrc, tuple(blocks)))
-        return [b"".join((report, self._description, *parts))]
+        self._next_transport = now + self._settings.transport_interval
+        return transport.build(self._ssrc, next(iter(self._sources), 0))
+
+    def _allowed(self, blocks: Sequence[rtcp.ReportBlock], now: float) -> int | None:
+        """The bit rate that a REMB of now tells; None: none goes out."""
+        if not self._remb or not blocks:
+            return None
+        if self._estimate is None:
+            return self._settings.max_bitrate
+        received = sum(track.bytes for track in self.stats.tracks)
+        before, self._measured = self._measured, (now, received)
+        if before is None:
+            return self._estimate.bitrate
+        rate = 8 * (received - before[1]) / (now - before[0])
+        return self._estimate.update(rate, max(block.fraction_lost for block in blocks) / 256)

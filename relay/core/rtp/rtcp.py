@@ -1,11 +1,14 @@
-"""RTCP packets (RFC 3550 6, RFC 4585 6, RFC 5104 4.3.1, draft-alvestrand-rmcat-remb): parsing and building."""
+"""RTCP packets: parsing and building.
+
+RFC 3550 6, RFC 4585 6, RFC 5104 4.3.1, draft-alvestrand-rmcat-remb, draft-holmer-rmcat-transport-wide-cc-extensions.
+"""
 
 import struct
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 SR, RR, SDES, BYE, RTPFB, PSFB = 200, 201, 202, 203, 205, 206
-_NACK, _PLI, _FIR, _ALFB = 1, 1, 4, 15
+_NACK, _PLI, _FIR, _ALFB, _TRANSPORT_CC = 1, 1, 4, 15, 15
 _CNAME = 1
 
 _SENDER_INFO = struct.Struct("!IQIII")
@@ -207,3 +210,8 @@ def remb(sender: int, bitrate: int, ssrcs: Sequence[int]) -> bytes:
     mantissa = bitrate >> exponent
     head = struct.pack("!BBH", len(ssrcs), exponent << 2 | mantissa >> 16, mantissa & 0xFFFF)
     return _packet(PSFB, _ALFB, _SSRC_PAIR.pack(sender, 0) + b"REMB" + head + struct.pack(f"!{len(ssrcs)}I", *ssrcs))
+
+
+def transport_feedback(sender: int, media: int, body: bytes) -> bytes:
+    """Transport-wide feedback; `body` is what follows the SSRCs, in whole words (`relay.core.rtp.twcc` writes it)."""
+    return _packet(RTPFB, _TRANSPORT_CC, _SSRC_PAIR.pack(sender, media) + body)

@@ -23,6 +23,8 @@ _SILENCE = 1.0  # seconds after which numbers that went back by less mean the sa
 _MAX_NACKS = 200  # sequence numbers in one datagram: 800 bytes at worst
 _NACK_INTERVAL = (0.03, 0.06, 0.25)  # seconds: least, while the round-trip time is unknown, most
 _PLAIN_HEADER = 0x80  # version 2; neither padding, nor extension, nor CSRC
+_EXTENDED_HEADER = 0x90  # the same with an extension
+_ONE_WORD = b"\xbe\xde\x00\x01"  # an extension of the usual size: the transport's sequence number (RFC 8285 4.2)
 
 
 class TrackReceiver:
@@ -65,6 +67,8 @@ class TrackReceiver:
         """A packet of the media SSRC with its header fields read; the common case, in order, ends here."""
         if first == _PLAIN_HEADER:
             start, end = 12, len(data)
+        elif first == _EXTENDED_HEADER and data[12:16] == _ONE_WORD and len(data) > 20:
+            start, end = 20, len(data)
         else:
             bounds = payload_bounds(data)
             if bounds is None:

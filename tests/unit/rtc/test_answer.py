@@ -1,8 +1,11 @@
 """Every real client's offer gets the answer that the media contract demands, read back from its text."""
 
+import re
+
 import pytest
 
 from relay.core.offer import OfferMalformed, OfferRefused
+from relay.core.rtp import twcc
 from relay.rtc import sdp
 from relay.rtc.answer import decide, write_answer
 from tests.unit.rtc.offers import LOCAL, NAMES, offer, without
@@ -29,6 +32,12 @@ TABLE = {
     "screen": ("passive", {"video"}, 102, "42001f", 103, 4),
     "simulcast": ("passive", {"audio", "video"}, 102, "42001f", 103, 4),
 }
+
+# name: identifier of the header extension; GStreamer and FFmpeg do not offer it
+TRANSPORT_WIDE = {
+    "cr-basic": 3, "cr-noloop": 3, "ev-audioonly": 3, "ev-videoonly": 4, "lib-medooze": 3, "mdns-fake": 3, "opus": 3,
+    "screen": 4, "simulcast": 3,
+}  # fmt: skip
 
 
 def answer(text: str, **options: int) -> sdp.Description:
@@ -77,7 +86,8 @@ def test_video_is_h264_and_its_retransmissions(name: str) -> None:
     }
     assert again.parameters == {"apt": str(payload_type)}
     offered = next(c for c in section_offered(name).codecs() if c.payload_type == payload_type)
-    assert set(h264.feedback) == set(offered.feedback) - {"transport-cc"}
+    extension = section_offered(name).extension(twcc.URI)
+    assert set(h264.feedback) == set(offered.feedback) - ({"transport-cc"} if extension is None else set())
 
 
 def section_offered(name: str) -> sdp.Section:
@@ -89,19 +99,21 @@ def test_audio_is_stereo_opus_with_nack(name: str) -> None:
     (opus,) = section(answer(offer(name)), "audio").codecs()
     assert (opus.name, opus.payload_type, opus.rtpmap.lower()) == ("opus", 111, "opus/48000/2")
     assert opus.parameters == {"minptime": "10", "useinbandfec": "1", "stereo": "1", "maxaveragebitrate": "128000"}
-    assert opus.feedback == ("nack",)
+    assert set(opus.feedback) == {"nack"} | ({"transport-cc"} if name in TRANSPORT_WIDE else set())
 
 
 @pytest.mark.parametrize("name", TAKEN)
 def test_header_extensions_are_few(name: str) -> None:
-    """Not video-orientation: the sender rotates the pixels then. Not transport-cc: nobody here would send it."""
+    """Not video-orientation: the sender rotates the pixels then."""
     asked, told = sdp.parse_session(offer(name)), answer(offer(name))
     for theirs, ours in zip(asked.media, told.media, strict=True):
         offered = set(theirs.attributes.get("extmap", ()))
         answered = ours.attributes.get("extmap", [])
         assert set(answered) <= offered
         wanted = {"mid"} | ({"rtp-stream-id", "repaired-rtp-stream-id"} if theirs.has("simulcast") else set())
-        assert {a.rpartition(":")[2] for a in answered} == (wanted if offered else set())
+        names = {a.rpartition(":")[2].rpartition("/")[2] for a in answered}
+        transport_wide = {twcc.URI.rpartition("/")[2]} if name in TRANSPORT_WIDE else set()
+        assert names == (wanted | transport_wide if offered else set())
 
 
 @pytest.mark.parametrize("name", TAKEN)
@@ -117,6 +129,45 @@ def test_what_is_told_to_reception(name: str) -> None:
         else:
             assert (track.payload_type, track.clock_rate, track.rtx_payload_type) == (111, 48000, None)
         assert (track.ssrc is None) == (name == "simulcast" and track.kind == "video")
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_transport_wide_feedback_where_it_is_offered_whole(name: str) -> None:
+    decision = decide(offer(name))
+    assert decision.transport_extension == TRANSPORT_WIDE.get(name)
+    assert decision.remb == (name in TRANSPORT_WIDE and TABLE[name][2] is not None)
+
+
+def test_transport_wide_feedback_takes_both_the_extension_and_the_feedback() -> None:
+    both = offer("cr-basic")
+    assert both.count("transport-cc") > 2
+    told = answer(both)
+    for kind in ("audio", "video"):
+        assert section(told, kind).extension(twcc.URI) == 3
+        assert "transport-cc" in section(told, kind).codecs()[0].feedback
+
+    for text in (without(both, f"a=extmap:3 {twcc.URI}"), re.sub(r"a=rtcp-fb:\d+ transport-cc\r?\n", "", both)):
+        assert decide(text).transport_extension is None
+        assert "transport" not in write_answer(decide(text), LOCAL, session_id=1)
+        assert decide(text).remb
+
+
+def test_transport_wide_feedback_of_video_alone() -> None:
+    text = offer("cr-basic").replace("a=rtcp-fb:111 transport-cc", "a=x")
+    told = answer(text)
+    assert decide(text).transport_extension == 3
+    assert section(told, "video").extension(twcc.URI) == 3
+    assert section(told, "audio").extension(twcc.URI) is None
+    assert section(told, "audio").codecs()[0].feedback == ("nack",)
+
+
+def test_one_number_of_the_extension_for_the_transport() -> None:
+    audio, separator, video = offer("cr-basic").partition("m=video")
+    text = audio + separator + video.replace(f"a=extmap:3 {twcc.URI}", f"a=extmap:12 {twcc.URI}")
+    told = answer(text)
+    assert decide(text).transport_extension == 3
+    assert section(told, "audio").extension(twcc.URI) == 3
+    assert section(told, "video").extension(twcc.URI) is None
 
 
 def test_source_identifiers() -> None:

@@ -42,8 +42,20 @@ def audio_sender(*, first_sequence: int = 65500, ssrc: int = 0xA0D10) -> RtpSend
     )
 
 
-def reception(*tracks: TrackSpec, settings: ReceptionSettings | None = None) -> Reception:
-    return Reception(tracks or (VIDEO, AUDIO), ssrc=1, cname="relay", settings=settings or ReceptionSettings())
+def reception(
+    *tracks: TrackSpec,
+    settings: ReceptionSettings | None = None,
+    transport_extension: int | None = None,
+    remb: bool = False,
+) -> Reception:
+    return Reception(
+        tracks or (VIDEO, AUDIO),
+        ssrc=1,
+        cname="relay",
+        settings=settings or ReceptionSettings(),
+        transport_extension=transport_extension,
+        remb=remb,
+    )
 
 
 def picture(index: int, *, key: bool, size: int = 3000) -> list[bytes]:
