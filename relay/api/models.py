@@ -143,10 +143,11 @@ def read(model: type[Model], fields: Mapping[str, Any]) -> Model:
         raise _first_error(error) from None
 
 
-def _without_unset(value: Any) -> Any:
-    if not isinstance(value, Mapping):
+def _without_unset(value: Any, depth: int = 2) -> Any:
+    """As deep as the models go: what a stranger nests deeper is no field of theirs."""
+    if not isinstance(value, Mapping) or depth == 0:
         return value
-    return {name: _without_unset(item) for name, item in value.items() if item is not None and item != ""}
+    return {name: _without_unset(item, depth - 1) for name, item in value.items() if item is not None and item != ""}
 
 
 def _first_error(error: ValidationError) -> errors.ApiError:

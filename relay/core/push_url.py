@@ -14,7 +14,7 @@ DEFAULT_PORTS = {"rtmp": 1935, "rtmps": 443}
 _FORM = "rtmp://host[:port]/app/key"
 _AUTHORITY = re.compile(
     r"(?:.*@)?"
-    r"(?:\[(?P<six>[0-9A-Fa-f:.]+(?:%25[\w.~-]+)?)\]|(?P<host>[^:\[\]@]+))"
+    r"(?:\[(?P<six>[0-9A-Fa-f:.]+(?:%25[\w.~-]+)?)\]|(?P<host>[^:\[\]@?#]+))"
     r"(?::(?P<port>[0-9]{1,5}))?"
 )
 
