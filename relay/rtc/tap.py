@@ -11,8 +11,17 @@ from typing import Literal, cast
 
 from aioice.candidate import Candidate, candidate_foundation, candidate_priority
 from aioice.ice import Connection, StunProtocol, server_reflexive_candidate
-from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
+from aiortc.rtcdtlstransport import (
+    RTCCertificate,
+    RTCDtlsFingerprint,
+    RTCDtlsParameters,
+    RTCDtlsTransport,
+    SRTPProtectionProfile,
+)
 from aiortc.rtcicetransport import RTCIceTransport
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.x509 import Certificate
+from OpenSSL import SSL
 from pylibsrtp import Session
 
 from relay.core.offer import NotTakingWork
@@ -26,6 +35,19 @@ _MAX_HANDSHAKE_QUEUE = 64
 _CERTIFICATE_AGE = datetime.timedelta(days=10)
 """aiortc's certificates live for 30 days; one is replaced when it has fewer than this left."""
 
+class _Certificate(RTCCertificate):
+    """One whose OpenSSL context is made once: it costs time, and its memory waits for the collector."""
+
+    def __init__(self, key: EllipticCurvePrivateKey, cert: Certificate) -> None:
+        super().__init__(key, cert)
+        self._context: SSL.Context | None = None
+
+    def _create_ssl_context(self, srtp_profiles: list[SRTPProtectionProfile]) -> SSL.Context:
+        if self._context is None:
+            self._context = super()._create_ssl_context(srtp_profiles)
+        return self._context
+
+
 _certificate: RTCCertificate | None = None
 
 
@@ -34,7 +56,7 @@ def certificate() -> RTCCertificate:
     global _certificate
     now = datetime.datetime.now(tz=datetime.UTC)
     if _certificate is None or _certificate.expires - now < _CERTIFICATE_AGE:
-        _certificate = RTCCertificate.generateCertificate()
+        _certificate = _Certificate.generateCertificate()
     return _certificate
 
 

@@ -21,6 +21,10 @@ _MAX_PROTECTED = 1500
 """Bytes; the size of pylibsrtp's buffer."""
 
 
+def _nobody(reason: str) -> None:
+    """Hears nothing."""
+
+
 class Transport:
     """A BUNDLE group's one transport, for the answering and for the offering side.
 
@@ -154,6 +158,7 @@ class Transport:
         self.closed_reason = reason
         self._shutting_down = self._loop.create_task(self._shut_down())
         self._on_closed(reason)
+        self._on_closed = _nobody  # it holds the session, which holds this: together they would wait for the collector
         self.connected = False
 
     def kill(self) -> None:

@@ -1,6 +1,7 @@
 """Waiting for what must come true, without a sleep in a test's own words."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -29,4 +30,9 @@ async def eventually(
 
 def eventually_sync(check: Callable[[], T], *, within: float = 10.0, every: float = 0.02, what: str = "") -> T:
     """`eventually` for tests that run no event loop."""
-    return asyncio.run(eventually(check, within=within, every=every, what=what))
+    deadline = time.monotonic() + within
+    while not (value := check()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within} s: {what or check!r}; last value: {value!r}")
+        threading.Event().wait(every)
+    return value
