@@ -8,7 +8,6 @@ import struct
 from collections.abc import Sequence
 
 from relay.core.rtp import rtcp
-from relay.core.rtp.unwrap import Unwrapper
 
 URI = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 
@@ -57,7 +56,7 @@ def sequence_number(data: bytes, extension: int) -> int | None:
 class TransportFeedback:
     """Arrivals since the last report, and the reports."""
 
-    __slots__ = ("_count", "_next", "_numbers", "_told", "arrivals", "element", "extension")
+    __slots__ = ("_count", "_last", "_next", "_told", "arrivals", "element", "extension")
 
     def __init__(self, extension: int) -> None:
         """`extension`: the identifier negotiated for it."""
@@ -66,7 +65,8 @@ class TransportFeedback:
         """How the extension begins in a packet that has no other: the number follows."""
         self.arrivals: dict[int, float] = {}
         """Seconds by number on the wire, so 65536 at most. The hot path writes here."""
-        self._numbers = Unwrapper(16)
+        self._last = 0
+        """The last number, extended."""
         self._next: int | None = None
         """The number after the last told of."""
         self._told: dict[int, float] = {}
@@ -82,27 +82,31 @@ class TransportFeedback:
     def build(self, sender: int, media: int) -> list[bytes]:
         """RTCP packets of at most 1.2 kB that tell of the arrivals since the last call; mostly one."""
         arrivals, self.arrivals = self.arrivals, {}
+        told, following, last = self._told, self._next, self._last
         fresh: dict[int, float] = {}
         for number, arrival in arrivals.items():
-            extended = self._numbers.unwrap(number)
-            if self._next is not None and extended < self._next - _LATE:
+            last += ((number - last + 0x8000) & 0xFFFF) - 0x8000
+            if following is not None and last < following - _LATE:
                 # So late does no packet come: the numbering began anew.
-                self._next = None
-                self._told, fresh = {}, {}
-            if extended not in self._told:
-                fresh[extended] = arrival
+                following = None
+                told.clear()
+                fresh.clear()
+            if last not in told:
+                fresh[last] = arrival
+        self._last = last
         if not fresh:
             return []
         end = max(fresh) + 1
-        base = min(fresh) if self._next is None else min(self._next, *fresh)
-        received = self._told | fresh
+        base = min(fresh) if following is None else min(following, *fresh)
+        told |= fresh
         packets: list[bytes] = []
         begin: int | None = max(base, end - MAX_SPAN)
         while begin is not None:
-            body, begin = self._write(range(begin, end), received)
+            body, begin = self._write(range(begin, end), told)
             packets.append(rtcp.transport_feedback(sender, media, body))
-        self._next = following = end if self._next is None else max(end, self._next)
-        self._told = {number: time for number, time in received.items() if number >= following - _LATE}
+        self._next = following = end if following is None else max(end, following)
+        if len(told) > 2 * _LATE:
+            self._told = {number: arrival for number, arrival in told.items() if number >= following - _LATE}
         return packets
 
     def _write(self, numbers: range, received: dict[int, float]) -> tuple[bytes, int | None]:
