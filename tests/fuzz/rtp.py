@@ -1,0 +1,90 @@
+"""Targets of RTP and RTCP datagrams and of H.264 payloads."""
+
+from relay.core.rtp import rtcp
+from relay.core.rtp.h264_payload import H264Depacketizer, carries_idr, first_nal_type
+from relay.core.rtp.packet import RtpPacket, payload_bounds
+from relay.core.rtp.sender import RtpSender
+from relay.core.rtp.stats import TrackStats
+from tests.fuzz.tape import Tape
+
+
+def packet(data: bytes) -> None:
+    if len(data) >= 12 and (bounds := payload_bounds(data)) is not None:
+        assert 12 <= bounds[0] <= bounds[1] <= len(data)
+    parsed = RtpPacket.parse(data)
+    if parsed is not None:
+        assert RtpPacket.parse(parsed.serialise()) == parsed
+        assert RtpPacket.parse(parsed.serialise(255)) == parsed
+
+
+def control(data: bytes) -> None:
+    messages = rtcp.parse(data)
+    for message in messages or ():
+        built = _build(message)
+        if built is not None:
+            assert rtcp.parse(built) == [message], message
+    sender = _sender()
+    packets = sender.send_access_unit([b"\x65" + bytes(4000)], 0, 1.0)
+    sender.report(1.0, 3.9e9)
+    feedback = sender.receive_rtcp(data, 2.0)
+    assert len(feedback.retransmissions) <= 256
+    assert {len(each) - 2 for each in feedback.retransmissions} <= {len(each) for each in packets}
+    assert feedback.loss is None or 0 <= feedback.loss < 1
+    assert feedback.rtt is None or feedback.rtt >= 0
+
+
+def _build(message: rtcp.Message) -> bytes | None:
+    match message:
+        case rtcp.SenderReport():
+            return rtcp.sender_report(message)
+        case rtcp.ReceiverReport():
+            return rtcp.receiver_report(message)
+        case rtcp.Bye():
+            return rtcp.bye(message.ssrcs)
+        case rtcp.Pli():
+            return rtcp.pli(message.sender, message.media)
+    return None
+
+
+def _sender() -> RtpSender:
+    return RtpSender(
+        kind="video",
+        payload_type=102,
+        clock_rate=90000,
+        ssrc=0x5EED,
+        cname="publisher",
+        first_sequence=65534,
+        rtp_offset=0,
+        rtx_payload_type=103,
+        rtx_ssrc=0x5EEE,
+    )
+
+
+def h264_payload(data: bytes) -> None:
+    """A programme of payloads in order: for each a byte of flags, the timestamp's step, and the payload."""
+    stats = TrackStats("video")
+    depacketizer = H264Depacketizer(stats)
+    tape = Tape(data)
+    timestamp, came = 0, 0
+    while tape:
+        flags = tape.number(1)
+        timestamp = (timestamp + tape.choose((0, 3000, 0, 1, 2**32 - 3000, 2**31))) & 0xFFFFFFFF
+        payload = tape.blob()
+        if flags & 8:
+            depacketizer.gap()
+        if not payload:
+            continue
+        came += len(payload)
+        first_nal_type(payload, 0, len(payload))
+        carries_idr(payload, 0, len(payload))
+        around = bytes(flags >> 4) + payload + bytes(flags >> 6)
+        start = flags >> 4
+        anchor = None if flags & 4 else 1.0
+        depacketizer.push(around, start, start + len(payload), timestamp, flags & 1, 1.0, anchor)
+        for unit in depacketizer.ready:
+            assert all(unit.nals)
+            assert unit.key == any(nal[0] & 0x1F == 5 for nal in unit.nals)
+            # FU-A's header byte is the one thing that is made here.
+            assert sum(map(len, unit.nals)) <= came
+            assert not depacketizer.awaiting_key
+        depacketizer.ready.clear()

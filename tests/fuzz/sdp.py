@@ -1,0 +1,46 @@
+"""Targets of SDP: a WHIP client's offer, its trickle fragments, and the answer that our own publisher reads."""
+
+from relay.core.rtp.reception import Reception
+from relay.rtc import answer, fragment, offer, sdp
+from relay.rtc.parameters import LocalParameters
+
+LOCAL = LocalParameters(
+    ufrag="abcd",
+    password="p" * 22,
+    fingerprint=":".join(["AB"] * 32),
+    candidates=("1 1 udp 2130706431 192.0.2.9 40000 typ host",),
+)
+
+
+def answered(text: str) -> str:
+    """The answer to an offer, checked; `PublishError` where it is refused."""
+    decision = answer.decide(text)
+    written = answer.write_answer(decision, LOCAL, session_id=1, max_video_bitrate=4000)
+    # Nothing of the offer breaks out of its line.
+    assert written.split("\r\n") == [*written.splitlines(), ""]
+    assert all(line[:2] in ("v=", "o=", "s=", "t=", "m=", "c=", "b=", "a=") for line in written.splitlines())
+    read = sdp.parse_session(written)
+    assert len(read.media) == len(decision.offer.media)
+    ours = offer.read_answer(written)
+    assert ours.taken == {track.kind for track in decision.tracks}
+    Reception(decision.tracks, ssrc=1, cname="relay").feedback(1.0)
+    return written
+
+
+def an_offer(data: bytes) -> None:
+    answered(data.decode("utf-8", "replace"))
+
+
+def a_fragment(data: bytes) -> None:
+    text = data.decode("utf-8", "replace")
+    parsed = fragment.parse_fragment(text)
+    values = tuple(candidate.to_sdp() for candidate in parsed.candidates)
+    again = fragment.parse_fragment(fragment.write_fragment(parsed.ufrag, parsed.password or "", "0", values))
+    assert again.ufrag == parsed.ufrag
+    assert tuple(candidate.to_sdp() for candidate in again.candidates) == values
+    assert again.complete
+
+
+def an_answer(data: bytes) -> None:
+    read = offer.read_answer(data.decode("utf-8", "replace"))
+    assert read.taken
