@@ -4,12 +4,11 @@ import asyncio
 import inspect
 import os
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
-from tests.support.eventually import eventually_sync
 
 
 async def _checked(test: Any) -> None:
@@ -53,4 +52,7 @@ def nothing_left_behind() -> Iterator[None]:
     left = [thread for thread in left if thread.is_alive()]
     assert not left, f"threads left behind: {left}"
     # A fixture that serves several tests may still be closing a connection of the last one.
-    eventually_sync(lambda: not _sockets() - sockets, within=2, what="sockets left behind")
+    deadline = time.monotonic() + 2
+    while (still_open := _sockets() - sockets) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not still_open, "sockets left behind"
