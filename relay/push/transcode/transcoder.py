@@ -9,40 +9,45 @@ things keep it so:
 - A drift of the publisher's clock, seen as a slow slide of `time`, is resampled away, at most 0.5 %. Where `time` and
   the timeline are 40 ms apart, silence is inserted or sound cut out.
 
-At every such joint 5 ms of the old sound, played backwards and faded out, are blended with the new: no step in the
-samples that was not in the source, so no click.
+At every such joint 5 ms of the old sound, played backwards and faded out, are blended with the new. After a
+concealment the decoder's picture of the signal is wrong for a while: no step between samples is let through that is
+larger than those before the loss. So there is no step that was not in the source, and no click.
 """
 
-from array import array
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import av
-from av.audio.codeccontext import AudioCodecContext
-from av.codec.context import Flags
 
 from relay.core.media import OpusPacket
 from relay.core.opus import RATE, lost_frame, parse_toc
+from relay.push.transcode import pcm
+from relay.push.transcode.codecs import (
+    AAC_RATE,
+    AAC_SAMPLES,
+    DEFAULT_BIT_RATE,
+    DEFAULT_CODER,
+    RESAMPLER_DELAY,
+    open_decoder,
+    open_encoder,
+    open_resampler,
+)
 
-DEFAULT_CODER = "twoloop"
-DEFAULT_BIT_RATE = 128_000
-AAC_RATE = 44_100
-AAC_SAMPLES = 1_024
 _OPUS_TICK = Fraction(1, RATE)
-_AAC_TICK = Fraction(1, AAC_RATE)
 
 _CONCEAL = RATE // 10
-_BLEND = RATE // 200
 _HARD = RATE // 25
 _NEAR = RATE // 1000
-_MAX_DRIFT = RATE // 200
+_WARY = RATE * 3 // 50
+"""Samples after a concealment that are looked at: three packets of 20 ms."""
+_MEMORY = 10
+"""Frames of sound before a loss whose steps are the measure."""
 _EARLY = 1.0
 """Seconds that a packet's `time` may be ahead of its arrival: more is a broken timestamp, not a gap."""
 _MAX_FILL = 10 * RATE
 """One call encodes no more than 10 s of silence; the next call goes on."""
-_RESAMPLER_DELAY = 17
-"""Samples (48 kHz) that the resampler holds back: half its filter."""
 
 
 @dataclass(slots=True)
@@ -71,24 +76,24 @@ class Transcoder:
 
     def __init__(self, *, coder: str = DEFAULT_CODER, bit_rate: int = DEFAULT_BIT_RATE) -> None:
         """`coder` is FFmpeg's `aac_coder`: `twoloop`, or `fast` at half the cost, which saturates on loud tones."""
-        self._encoder = _encoder(coder, bit_rate)
+        self._encoder = open_encoder(coder, bit_rate)
         self.config: bytes = self._encoder.extradata or b""
         """AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1)."""
         self.stats = TranscodeStats()
-        self._decoder = _decoder()
-        # `async` lets it resample towards each frame's pts; we do all hard corrections, so it must do none.
-        drift = {"async": str(_MAX_DRIFT), "min_hard_comp": "1000000"}
-        self._resampler = av.AudioResampler(format="fltp", layout="stereo", rate=AAC_RATE, options=drift)
+        self._decoder = open_decoder()
+        self._resampler = open_resampler()
         self._start = 0.0
         self._resampled = 0  # samples at 44100 Hz out of the resampler
         self._encoded = -1  # packets out of the encoder; the first is priming
         self._next = 0  # position (48 kHz) that follows the last frame, by its own time
         self._next_rtp: int | None = None
-        self._last: av.AudioFrame | None = None  # the last sound given; None after silence
+        self._recent: deque[av.AudioFrame] = deque(maxlen=_MEMORY)  # the last sound given; none after silence
         self._lost = b""  # the packet that makes the decoder conceal one frame
         self._lost_samples = 0
         self._conceal_left = 0
         self._joint = False
+        self._wary = 0  # samples still to be looked at after a concealment
+        self._steps = (0, 0)  # the largest that they may have
 
     def start(self, time: float) -> None:
         """The AAC timeline begins at `time`: the first sample of the first frame. Call once, before anything else."""
@@ -117,11 +122,11 @@ class Transcoder:
     def close(self) -> None:
         """Frees the codecs. What the encoder still holds (some 50 ms) is dropped."""
         del self._decoder, self._resampler, self._encoder
-        self._last = None
+        self._recent.clear()
 
     def _end(self) -> float:
         """Position (48 kHz) on the timeline where the sound given so far really ends, resampling included."""
-        return self._resampled * RATE / AAC_RATE + _RESAMPLER_DELAY if self._resampled else self._next
+        return self._resampled * RATE / AAC_RATE + RESAMPLER_DELAY if self._resampled else self._next
 
     def _packet(self, packet: OpusPacket, out: list[AacFrame]) -> None:
         stats = self.stats
@@ -135,7 +140,7 @@ class Transcoder:
         step = 0 if self._next_rtp is None else packet.rtp_time - self._next_rtp
         # After silence the sound takes its exact place. Else the RTP timestamps give a gap exactly, unless the time
         # disagrees by much (another session, a new mapping): then it decides.
-        if self._last is None:
+        if not self._recent:
             gap = round(offset) if abs(offset) >= _NEAR else 0
         elif abs(step - offset) < _HARD:
             gap = step
@@ -157,17 +162,21 @@ class Transcoder:
             self._joint = True
             if frame.samples <= -gap:
                 return
-            frame = _cut(frame, -gap)
+            frame = pcm.cut(frame, -gap)
         self._next = round(position) - min(gap, 0)
         self._next_rtp = packet.rtp_time + toc.samples
         self._lost = lost_frame(packet.data)
         self._lost_samples = toc.frame_samples
         self._conceal_left = _CONCEAL
         if self._joint:
-            frame = _blend(self._last, frame)
+            frame = pcm.blend(self._recent[-1] if self._recent else None, frame)
             self._joint = False
-        self._encode(frame, out)
-        self._last = frame
+        if self._wary > 0:
+            softened = pcm.soften(self._recent[-1], frame, self._steps)
+            # As long as there is something to soften, the next frame may not begin where this one ends.
+            self._wary = max(self._wary - frame.samples, softened is not frame)
+            frame = softened
+        self._give(frame, out)
 
     def _fill(self, samples: int, out: list[AacFrame]) -> None:
         if self._next_rtp is not None:
@@ -177,18 +186,23 @@ class Transcoder:
             frame = self._decode(self._lost)
             if frame is None or frame.samples > samples:
                 break
-            self._encode(frame, out)
-            self._last = frame
+            if self._wary <= 0:
+                self._steps = pcm.steepest(self._recent)
+            self._wary = _WARY
+            if self._recent:
+                frame = pcm.soften(self._recent[-1], frame, self._steps)
+            self._give(frame, out)
             samples -= frame.samples
             self.stats.concealed += frame.samples / RATE
         self._conceal_left = self._conceal_left if samples == 0 else 0
         self.stats.silence += samples / RATE
         while samples > 0:
-            frame = _silence(min(samples, RATE))
-            if self._last is not None:
-                frame = _blend(self._last, frame)
-                self._last = None
+            frame = pcm.silence(min(samples, RATE))
+            if self._recent:
+                frame = pcm.blend(self._recent[-1], frame)
+                self._recent.clear()
             self._joint = True
+            self._wary = 0
             self._encode(frame, out)
             samples -= frame.samples
 
@@ -198,6 +212,10 @@ class Transcoder:
         except av.error.FFmpegError:
             return None
         return frames[0] if frames else None
+
+    def _give(self, frame: av.AudioFrame, out: list[AacFrame]) -> None:
+        self._encode(frame, out)
+        self._recent.append(frame)
 
     def _encode(self, frame: av.AudioFrame, out: list[AacFrame]) -> None:
         frame.pts = self._next
@@ -210,60 +228,3 @@ class Transcoder:
                 if self._encoded >= 0:
                     out.append(AacFrame(bytes(packet), self._start + self._encoded * AAC_SAMPLES / AAC_RATE))
                 self._encoded += 1
-
-
-def _decoder() -> AudioCodecContext:
-    # libopus costs a little more than FFmpeg's own decoder (0.25 against 0.18 % of a core) and can conceal losses.
-    # Opened for two channels it gives mono packets on both.
-    decoder = av.CodecContext.create("libopus", "r")
-    decoder.sample_rate = RATE
-    decoder.layout = "stereo"
-    decoder.open()
-    return decoder
-
-
-def _encoder(coder: str, bit_rate: int) -> AudioCodecContext:
-    encoder = av.CodecContext.create("aac", "w")
-    encoder.sample_rate = AAC_RATE
-    encoder.layout = "stereo"
-    encoder.format = "fltp"
-    encoder.bit_rate = bit_rate
-    encoder.time_base = _AAC_TICK
-    encoder.options = {"aac_coder": coder}
-    encoder.flags |= Flags.global_header
-    encoder.open()
-    return encoder
-
-
-def _pcm(frame: av.AudioFrame) -> "array[int]":
-    return array("h", bytes(frame.planes[0])[: frame.samples * 4])
-
-
-def _frame(pcm: "array[int]") -> av.AudioFrame:
-    frame = av.AudioFrame("s16", "stereo", len(pcm) // 2)
-    frame.sample_rate = RATE
-    frame.planes[0].update(pcm.tobytes())
-    return frame
-
-
-def _silence(samples: int) -> av.AudioFrame:
-    return _frame(array("h", bytes(samples * 4)))
-
-
-def _cut(frame: av.AudioFrame, samples: int) -> av.AudioFrame:
-    """The frame without its first samples."""
-    return _frame(_pcm(frame)[samples * 2 :])
-
-
-def _blend(last: av.AudioFrame | None, frame: av.AudioFrame) -> av.AudioFrame:
-    """The frame, its first 5 ms faded in over `last` (None: silence), which goes on backwards and fades out."""
-    pcm = _pcm(frame)
-    old = array("h", bytes(_BLEND * 4)) if last is None else _pcm(last)[-_BLEND * 2 :]
-    length = min(len(pcm), len(old)) // 2
-    for index in range(length):
-        weight = (index + 1) / (length + 1)
-        for channel in (0, 1):
-            new = pcm[2 * index + channel]
-            mirrored = old[len(old) - 2 * (index + 1) + channel]
-            pcm[2 * index + channel] = round(mirrored + (new - mirrored) * weight)
-    return _frame(pcm)
