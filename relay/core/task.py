@@ -47,7 +47,7 @@ class State(enum.Enum):
 
 class Event(enum.Enum):
     MEDIA_READY = "media ready"
-    MEDIA_READY_EARLY = "media ready, too soon after the last connect"
+    MEDIA_READY_EARLY = "media ready, too soon for another connect"
     MEDIA_GONE = "media gone"
     CONNECTED = "connected"
     PUBLISH_STARTED = "publish started"
@@ -56,7 +56,6 @@ class Event(enum.Enum):
     REJECTED = "rejected"
     """The CDN's permanent refusal, given often enough in a row."""
     RETRY_TIME = "retry time"
-    RETRY_TIME_IDLE = "retry time, and no media to push"
     TIMED_OUT = "timed out"
     STOP = "stop"
     """By the API or by the idle clock."""
@@ -110,7 +109,7 @@ TRANSITIONS: dict[State, dict[Event, tuple[State, tuple[Effect, ...]]]] = {
     },
     _S.BACKOFF: {
         _E.RETRY_TIME: (_S.CONNECTING, (_F.CONNECT,)),
-        _E.RETRY_TIME_IDLE: (_S.WAITING, ()),
+        _E.MEDIA_GONE: (_S.WAITING, ()),
         _E.STOP: (_S.STOPPED, ()),
     },
     _S.STOPPING: {
@@ -162,7 +161,8 @@ class PushTask:
     """Since it last pushed; without the connects that met nobody."""
     last_error: str = ""
     _deadline: float | None = field(init=False, default=None)
-    _last_connect: float | None = field(init=False, default=None)
+    _not_before: float | None = field(init=False, default=None)
+    """When the next connect may be: the publisher's coming and going does not shorten the back-off."""
     _rejection: tuple[str, int] = field(init=False, default=("", 0))
     _unreachable: bool = field(init=False, default=False)
 
@@ -177,7 +177,7 @@ class PushTask:
 
     def media_ready(self, now: float) -> tuple[Effect, ...]:
         self.idle_since = None
-        early = self._last_connect is not None and now - self._last_connect < CONNECT_SPACING
+        early = self._not_before is not None and now < self._not_before
         return self._step(Event.MEDIA_READY_EARLY if early else Event.MEDIA_READY, now)
 
     def media_gone(self, now: float, last_media: float) -> tuple[Effect, ...]:
@@ -231,7 +231,7 @@ class PushTask:
         if self._deadline is None or now < self._deadline:
             return ()
         if self.state is State.BACKOFF:
-            return self._step(Event.RETRY_TIME if self.idle_since is None else Event.RETRY_TIME_IDLE, now)
+            return self._step(Event.RETRY_TIME, now)
         if self.state is not State.STOPPING:
             self.last_error = f"no answer from the CDN while {self.state.value}"
         return self._step(Event.TIMED_OUT, now)
@@ -250,7 +250,7 @@ class PushTask:
         self._deadline = None if limit is None else now + limit
         if self.state is State.CONNECTING:
             self.connects += 1
-            self._last_connect = now
+            self._not_before = now + CONNECT_SPACING
             self._unreachable = False
         elif self.state is State.PUSHING:
             self.has_pushed = True
@@ -258,20 +258,22 @@ class PushTask:
             self._rejection = ("", 0)
         elif self.state is State.BACKOFF:
             self._deadline = self._retry_time(event, now)
+            if self.idle_since is not None:
+                return effects + self._step(Event.MEDIA_GONE, now)
         elif self.state is State.FAILED:
             self.stop_reason = StopReason.START_FAILED
         return effects
 
     def _retry_time(self, event: Event, now: float) -> float:
-        spaced = (self._last_connect if self._last_connect is not None else now) + CONNECT_SPACING
-        if event is Event.MEDIA_READY_EARLY:
-            return spaced
-        if self._unreachable:
-            pause = UNREACHABLE_PAUSE
-        else:
-            pause = BACKOFF_STEPS[min(self.failures, len(BACKOFF_STEPS) - 1)]
-            self.failures += 1
-        return max(now + pause * (1 + self.jitter() / 2), spaced)
+        spaced = now if self._not_before is None else self._not_before
+        if event is not Event.MEDIA_READY_EARLY:
+            if self._unreachable:
+                pause = UNREACHABLE_PAUSE
+            else:
+                pause = BACKOFF_STEPS[min(self.failures, len(BACKOFF_STEPS) - 1)]
+                self.failures += 1
+            spaced = self._not_before = max(now + pause * (1 + self.jitter() / 2), spaced)
+        return spaced
 
 
 class Status(enum.IntEnum):

@@ -18,11 +18,11 @@ from relay.core.rtmp import publisher
 from relay.core.rtmp.handshake import NONCE_SIZE
 from relay.core.rtmp.publisher import Connected, Publisher, PublishStarted, Refused, State
 
-HIGH_WATER = 32 * 1024
+HIGH_WATER = 16 * 1024
 """Bytes waiting in the transport beyond which the connection is not `writable`."""
 SEND_BUFFER = 256 * 1024
 """SO_SNDBUF: what may be on its way, sent and not yet acknowledged."""
-NOT_SENT = 32 * 1024
+NOT_SENT = 16 * 1024
 """TCP_NOTSENT_LOWAT: bytes that the kernel takes beyond those on their way. What waits longer waits in the backlog,
 where it can be dropped: at 1 Mbit/s, `SEND_BUFFER` alone would be 2 s more of it."""
 STALL_TIMEOUT = 15.0

@@ -19,7 +19,9 @@ from relay.push.output import Output
 Connect = Callable[[PushUrl, Listener], Connection]
 """Begins a connection at once and tells its listener, later, what becomes of it."""
 
-DRAIN = 32 * 1024
+QUEUE_LIMIT = 1.6
+"""Seconds of video in the backlog. What the connection holds comes on top, some 0.4 s at 1 Mbit/s: 2 s together."""
+DRAIN = 16 * 1024
 """Bytes taken from the backlog at once, between looks whether the connection takes more."""
 
 
@@ -53,7 +55,7 @@ class PushRun:
         self._end_time = 0
         self._connection: Connection | None = None
         self._output: Output | None = None
-        self._backlog = Backlog()
+        self._backlog = Backlog(limit=QUEUE_LIMIT)
         self._dropped = 0
         self._video_sent = 0
         self._audio_sent = 0
@@ -219,7 +221,7 @@ class PushRun:
             self._send(self._connection, self._backlog.pop_all())
         self._output = None
         self._dropped += self._backlog.dropped_video + self._backlog.dropped_audio
-        self._backlog = Backlog()
+        self._backlog = Backlog(limit=QUEUE_LIMIT)
 
     def _send(self, connection: Connection, tags: list[Tag]) -> None:
         for tag in tags:

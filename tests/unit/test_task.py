@@ -203,6 +203,30 @@ def test_different_refusals_do_not_add_up() -> None:
         task.poll(now)
 
 
+def test_a_publisher_that_comes_and_goes_does_not_shorten_the_back_off() -> None:
+    task = make_task()
+    task.media_ready(0.0)
+    for now in (2.0, 4.0, 8.0):
+        task.lost("reset", now)
+        deadline = task.deadline()
+        assert deadline is not None
+        task.media_gone(now + 0.01, now)
+        assert wire_state(task.state, task.has_pushed) == (Status.RUNNING, PushStreamState.NOT_PUSHING)
+        assert task.media_ready(now + 0.02) == ()
+        assert wire_state(task.state, task.has_pushed) == (Status.RUNNING, PushStreamState.CONNECTING)
+        assert task.deadline() == deadline
+        assert task.poll(deadline) == (Effect.CONNECT,)
+
+
+def test_a_connection_lost_while_nobody_publishes_is_not_sought_again() -> None:
+    task = pushing()
+    task.media_gone(10.0, last_media=5.0)
+    assert task.lost("reset", 11.0) == (Effect.STOP_MEDIA,)
+    assert task.state is State.WAITING
+    assert task.deadline() == 5.0 + 180.0
+    assert task.media_ready(20.0) == (Effect.CONNECT,)
+
+
 def test_a_publisher_that_comes_and_goes_makes_no_storm_of_connects() -> None:
     task = make_task()
     now, connects = 0.0, []
