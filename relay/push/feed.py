@@ -23,6 +23,10 @@ log = structlog.get_logger(__name__)
 
 AUDIO_LAG = 0.3
 """Seconds the sound may be late before silence takes its place: above what reception waits for a lost Opus packet."""
+AUDIO_DELAY = AUDIO_LAG + 0.05
+"""Seconds from a sound's time to its way out: silence has taken its place by then (`AUDIO_LAG` and the encoder's
+lookahead), so sound goes out evenly whatever the network does. Sent as it comes, it would pause for 0.3 s wherever a
+publisher vanishes, mutes with DTX or loses a packet, and a player that is nearer to live than that would stall."""
 AUDIO_HEAD = 0.1
 """Seconds of sound before a push begins, since the first picture's time is a little before its arrival."""
 
@@ -69,6 +73,8 @@ class Feed:
         self._video_config: VideoConfig | None = None
         self._parameter_sets: tuple[tuple[bytes, ...], tuple[bytes, ...]] = ((), ())
         self._head = Head()
+        self._sound: deque[MediaTag] = deque()
+        """Encoded, and on its way out at `AUDIO_DELAY`."""
         self._recent_audio: deque[MediaTag] = deque(maxlen=ceil(HEAD_LIMIT * AAC_RATE / AAC_SAMPLES))
         stream.sinks.append(self._on_frame)
 
@@ -83,6 +89,7 @@ class Feed:
             self._transcoder = self._make_transcoder()
             self._transcoder.start(now - AUDIO_HEAD if begin is None else begin)
             self.audio_config = flv.aac_sequence_header(self._transcoder.config)
+            self._sound.clear()
             self._recent_audio.clear()
             self._opus = self._head.sounds
         self._takers.append(taker)
@@ -94,13 +101,17 @@ class Feed:
         return sorted(tags, key=lambda tag: tag.time)
 
     def detach(self, taker: FeedTaker) -> None:
+        """Ends it for `taker`, which gets the sound on its way first: so that it ends where its pictures do."""
         if taker not in self._takers:
             return
+        for tag in self._sound:
+            taker.on_tag(tag)
         self._takers.remove(taker)
         if not self._takers and self._transcoder is not None:
             self._transcoder.close()
             self._transcoder = None
             self._opus = []
+            self._sound.clear()
 
     def publisher_left(self) -> None:
         """Nothing of this publisher is for a push that begins later."""
@@ -113,7 +124,7 @@ class Feed:
         self._recent_audio.clear()
 
     def tick(self, now: float) -> None:
-        """Encodes the sound that came since the last tick, and silence where none came for too long."""
+        """Encodes the sound that came since the last tick, silence where none came for too long; gives what is due."""
         if self._transcoder is None:
             return
         frames: list[AacFrame] = []
@@ -122,7 +133,9 @@ class Feed:
             self._opus = []
         frames += self._transcoder.fill(now - AUDIO_LAG)
         for frame in frames:
-            tag = MediaTag(flv.AUDIO, frame.time, flv.aac_body(frame.data), key=False, config=None)
+            self._sound.append(MediaTag(flv.AUDIO, frame.time, flv.aac_body(frame.data), key=False, config=None))
+        while self._sound and self._sound[0].time <= now - AUDIO_DELAY:
+            tag = self._sound.popleft()
             self._recent_audio.append(tag)
             self._give(tag)
 
