@@ -45,9 +45,13 @@ class Tag:
         return self.type == VIDEO and self.body[1:2] == b"\1" and self.body[0] >> 4 == 1
 
 
-def video_body(avcc: bytes, *, key: bool) -> bytes:
-    """One access unit in AVCC form (four-byte lengths); composition time 0: DTS is PTS."""
-    return (_KEY_HEAD if key else _INTER_HEAD) + avcc
+def video_body(avcc: bytes, *, key: bool, composition: int = 0) -> bytes:
+    """One access unit in AVCC form (four-byte lengths). `composition`: milliseconds from DTS, which is the tag's
+    timestamp, to PTS; 24 bits, signed (CompositionTime)."""
+    head = _KEY_HEAD if key else _INTER_HEAD
+    if composition:
+        head = head[:2] + (composition & 0xFFFFFF).to_bytes(3, "big")
+    return head + avcc
 
 
 def avc_sequence_header(record: bytes) -> bytes:

@@ -1,8 +1,8 @@
 """What a publisher's media is once it is whole: the frames that every room below and above passes on.
 
 `time` is the frame's place on the stream's timeline: seconds on the receiver's own monotonic clock (the `now` of every
-call), so the tracks of one stream, and one user's sessions after each other, compare directly. `arrival` is when its
-last packet came, on the same clock.
+call), so the tracks of one stream, and one user's sessions after each other, compare directly. Pictures come in
+decoding order, and `time` is when each is to be decoded. `arrival` is when its last packet came, on the same clock.
 """
 
 from dataclasses import dataclass
@@ -20,6 +20,8 @@ class AccessUnit:
     """Unwrapped RTP timestamp, 90 kHz."""
     time: float
     arrival: float
+    composition: float = 0.0
+    """Seconds from `time` until it is shown; 0 in a stream without B-frames."""
 
 
 @dataclass(slots=True)

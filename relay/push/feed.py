@@ -153,7 +153,8 @@ class Feed:
             self._take_parameter_sets(unit.nals)
         if self._video_config is None:
             return None
-        body = flv.video_body(h264.length_prefixed(unit.nals), key=unit.key)
+        composition = round(unit.composition * 1000)
+        body = flv.video_body(h264.length_prefixed(unit.nals), key=unit.key, composition=composition)
         return MediaTag(flv.VIDEO, unit.time, body, unit.key, self._video_config)
 
     def _take_parameter_sets(self, nals: list[bytes]) -> None:

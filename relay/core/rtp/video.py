@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
+from relay.core.h264 import NalType, nal_type, parse_sps
 from relay.core.media import AccessUnit, Frame
-from relay.core.rtp.h264_payload import H264Depacketizer, carries_idr, starts_access_unit
+from relay.core.rtp.decoding_time import DecodingTimes
+from relay.core.rtp.h264_payload import Assembled, H264Depacketizer, carries_idr, starts_access_unit
 from relay.core.rtp.keyframes import KeyFrameRequests
 from relay.core.rtp.stats import TrackStats
 from relay.core.rtp.track import NO_FRAMES, TrackReceiver
 from relay.core.timeline import TrackClock
-
-_MAX_REORDER = 90000  # RTP units by which B-frames go back at most; what goes back further is a jump
 
 
 class VideoReceiver(TrackReceiver):
@@ -27,7 +27,14 @@ class VideoReceiver(TrackReceiver):
         super().__init__(clock_rate, clock, allowance, deadline, stats)
         self.key_frames = key_frames
         self._depacketizer = H264Depacketizer(stats)
-        self._last_rtp_time: int | None = None
+        self._restart_decoding()
+
+    def _restart_decoding(self) -> None:
+        self._decoding = DecodingTimes()
+        self._order_lost = False
+        """Pictures up to the next IDR picture have no DTS."""
+        self._sps = b""
+        self._reorder_depth: int | None = None
 
     @property
     def awaiting_key(self) -> bool:
@@ -35,7 +42,7 @@ class VideoReceiver(TrackReceiver):
 
     def start(self, sequence: int) -> None:
         super().start(sequence)
-        self._last_rtp_time = None
+        self._restart_decoding()
         self._depacketizer = H264Depacketizer(self.stats)
 
     def _take(
@@ -50,17 +57,42 @@ class VideoReceiver(TrackReceiver):
         frames: list[Frame] = []
         for unit in self._depacketizer.ready:
             rtp_time = self._timestamps.unwrap(unit.timestamp)
-            if self._last_rtp_time is not None and 0 < self._last_rtp_time - rtp_time < _MAX_REORDER:
-                stats.reordered = True
-            self._last_rtp_time = rtp_time
             if unit.key:
-                stats.key_frames += 1
-                self.key_frames.came(unit.arrival)
-            time = self._clock.place(rtp_time, unit.anchor, unit.arrival)
-            frames.append(AccessUnit(unit.nals, unit.key, rtp_time, time, unit.arrival))
+                decoded = self._begin_decoding(unit, rtp_time)
+            else:
+                decoded = None if self._order_lost else self._decoding.next(rtp_time)
+            stats.reordered = self._decoding.reordered
+            if decoded is None:
+                stats.dropped += 1
+                self._order_lost = self._depacketizer.awaiting_key = True
+                continue
+            # DTS are placed, not PTS: pictures arrive as they are to be decoded, whatever they waited in the encoder.
+            time = self._clock.place(decoded, unit.anchor, unit.arrival)
+            composition = 0.0 if decoded == rtp_time else (rtp_time - decoded) / 90000
+            frames.append(AccessUnit(unit.nals, unit.key, rtp_time, time, unit.arrival, composition))
         self._depacketizer.ready.clear()
         stats.frames += len(frames)
         return frames
+
+    def _begin_decoding(self, unit: Assembled, rtp_time: int) -> int | None:
+        """The DTS of an IDR picture."""
+        decoded = self._decoding.begin(rtp_time, self._told_depth(unit.nals))
+        if decoded is not None:
+            self._order_lost = False
+            self.stats.key_frames += 1
+            self.key_frames.came(unit.arrival)
+        return decoded
+
+    def _told_depth(self, nals: list[bytes]) -> int | None:
+        """max_num_reorder_frames, where the picture's SPS, or the last one before it, tells."""
+        sps = next((nal for nal in nals if nal_type(nal) == NalType.SPS), self._sps)
+        if sps != self._sps:
+            self._sps = sps
+            try:
+                self._reorder_depth = parse_sps(sps).max_num_reorder_frames
+            except ValueError:
+                self._reorder_depth = None
+        return self._reorder_depth
 
     def _gap(self) -> None:
         self._depacketizer.gap()

@@ -1,0 +1,74 @@
+"""Video of any codec, coded by the encoders in PyAV's wheel, and FFmpeg's decoder as a judge."""
+
+import functools
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+
+import av
+
+from relay.cli.pattern import pictures
+
+WIDTH, HEIGHT, FPS = 160, 120, 30
+TICK = 90000 // FPS
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """One access unit as the encoder gave it; times in units of 90 kHz."""
+
+    data: bytes
+    key: bool
+    pts: int
+    dts: int
+
+
+def coded(
+    encoder: str, count: int, options: Mapping[str, str], *, gop: int = 30, width: int = WIDTH, height: int = HEIGHT
+) -> list[Coded]:
+    """`count` pictures in decoding order, a key frame each `gop`."""
+    return list(_coded(encoder, count, tuple(options.items()), gop, width, height))
+
+
+@functools.cache
+def _coded(
+    encoder: str, count: int, options: tuple[tuple[str, str], ...], gop: int, width: int, height: int
+) -> tuple[Coded, ...]:
+    context = av.CodecContext.create(encoder, "w")
+    context.width, context.height, context.pix_fmt = width, height, "yuv420p"
+    context.time_base, context.framerate = Fraction(1, 90000), Fraction(FPS)
+    context.gop_size = gop
+    context.thread_count = 1
+    context.options = dict(options)
+    packets = []
+    for index, frame in enumerate(islice(pictures(width, height, FPS), count)):
+        frame.pts, frame.time_base = index * TICK, Fraction(1, 90000)
+        packets += context.encode(frame)
+    packets += context.encode(None)
+    return tuple(Coded(bytes(p), p.is_keyframe, p.pts, p.dts) for p in packets if p.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    codec: str
+    times: list[float]
+    """Seconds of each picture, in the order of output."""
+    size: tuple[int, int]
+    """Of the last one."""
+
+
+def decode(flv: bytes) -> Decoded:
+    """Demuxes and decodes the video of an FLV file, strictly: an error of any kind raises."""
+    with av.open(io.BytesIO(flv), "r", format="flv") as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        stream.codec_context.options = {"err_detect": "explode"}
+        times: list[float] = []
+        size = (0, 0)
+        for frame in container.decode(stream):
+            assert not frame.is_corrupt
+            times.append(frame.time or 0.0)
+            size = frame.width, frame.height
+        return Decoded(stream.codec_context.codec.canonical_name, times, size)
