@@ -21,6 +21,7 @@ from relay.cli.measure import (
 from relay.cli.pattern import PatternSource
 from relay.core import flv
 from relay.core.h264 import NalType, nal_type, parse_decoder_configuration, split_length_prefixed
+from relay.push.sink import Sink, SinkStream
 from relay.worker.settings import WorkerSettings
 from tests.support.eventually import eventually
 from tests.support.hostile import Behaviour, HostileServer
@@ -241,3 +242,30 @@ async def test_two_users_in_one_process_do_not_mix(cdn: Nginx) -> None:
         tags_b = await stop_and_record(relay, cdn, b, "b", "b")
         assert_carried(tags_a, a.sent)
         assert_carried(tags_b, b.sent)
+
+
+async def test_twenty_seconds_of_sound_take_twenty_seconds() -> None:
+    """The AAC timeline against the wall clock, where tags have times of arrival: at our own sink."""
+    arrivals: list[tuple[float, float]] = []
+
+    def on_tag(stream: SinkStream, tag: flv.Tag, arrival: float) -> None:
+        if audio_frames([tag]):
+            arrivals.append((tag.timestamp / 1000, arrival))
+
+    sink = Sink(on_tag=on_tag)
+    port = await sink.start()
+    try:
+        async with running_relay() as relay, publishing(relay):
+            await relay.start(f"rtmp://127.0.0.1:{port}/live/clock")
+            await eventually(lambda: pushing(relay))
+            async with lasting(21):
+                pass
+            live = list(arrivals)  # at Stop, what is held back goes out at once
+            await relay.stop()
+    finally:
+        await sink.close()
+    # Tags come in batches of a tick: the earliest of some says best when they were due.
+    lag_first = min(arrival - stamp for stamp, arrival in live[20:80])
+    lag_last = min(arrival - stamp for stamp, arrival in live[-60:])
+    assert live[-1][0] - live[20][0] > 19
+    assert abs(lag_last - lag_first) < 0.050
