@@ -19,6 +19,8 @@ from tests.fuzz.tape import Tape
 MAX_STEPS = 400
 MAX_AHEAD = 5.0
 """Seconds that a frame may be placed before its arrival, whatever its timestamp says."""
+MAX_DELAY = 0.4
+"""Seconds after which the network has lost what it holds. Old numbers after a long silence would be a new numbering."""
 VIDEO_PT, RTX_PT, AUDIO_PT = 102, 103, 111
 _SPS, _PPS = bytes.fromhex("6742c01fd9005005bb0110000003001000000303c0f1832480"), bytes.fromhex("68cb83cb20")
 _SIZES = (1, 40, 700, 1300, 5000)
@@ -69,7 +71,8 @@ class Scene:
         self.new_sources()
         self.now = 1000.0
         self.start = self.now
-        self.air: deque[bytes] = deque()
+        self.air: deque[tuple[float, bytes]] = deque()
+        """What is under way, and since when."""
         self.pictures: list[list[bytes]] = []
         self.sounds: list[bytes] = []
         self.last_picture = self.last_sound = -1
@@ -84,6 +87,9 @@ class Scene:
         self.audio = _Source(AUDIO_PT, 0xA0D10000 + self.sources, (65530 + step) & 0xFFFF, 2**32 - 48000 + step)
 
     # what the publisher does
+
+    def send(self, data: bytes) -> None:
+        self.air.append((self.now, data))
 
     def send_picture(self) -> None:
         shape = self.tape.number(1)
@@ -102,17 +108,17 @@ class Scene:
         payloads = packetize(nals, 1200)
         marked = not shape & 32
         for number, payload in enumerate(payloads):
-            self.air.append(self.video.send(payload, rtp_time, marker=marked and number == len(payloads) - 1))
+            self.send(self.video.send(payload, rtp_time, marker=marked and number == len(payloads) - 1))
 
     def send_sound(self) -> None:
         for _ in range(1 + self.tape.number(1) % 8):
             index = len(self.sounds)
             self.sounds.append(b"\xfc" + index.to_bytes(4, "big") * 20)
-            self.air.append(self.audio.send(self.sounds[-1], index * 960))
+            self.send(self.audio.send(self.sounds[-1], index * 960))
 
     def send_padding(self) -> None:
         source = self.tape.choose((self.video, self.audio))
-        self.air.append(source.send(b"", round((self.now - self.start) * 90000)))
+        self.send(source.send(b"", round((self.now - self.start) * 90000)))
 
     def send_report(self) -> None:
         source, rate = self.tape.choose(((self.video, 90000), (self.audio, 48000)))
@@ -134,9 +140,9 @@ class Scene:
                     payload = number.to_bytes(2, "big") + packet.payload
                     if packet.payload:
                         self.rtx.offset = packet.timestamp
-                        self.air.append(self.rtx.send(payload, 0, marker=packet.marker))
+                        self.send(self.rtx.send(payload, 0, marker=packet.marker))
                 elif packet is not None:
-                    self.air.append(packet.serialise(padding=0 if packet.payload else 9))
+                    self.send(packet.serialise(padding=0 if packet.payload else 9))
 
     # what the network does
 
@@ -148,7 +154,7 @@ class Scene:
 
     def deliver_some(self) -> None:
         for _ in range(min(len(self.air), self.tape.number(1) + 1)):
-            self.deliver(self.air.popleft())
+            self.deliver(self.air.popleft()[1])
 
     def lose_some(self) -> None:
         for _ in range(min(len(self.air), self.tape.number(1) % 16 + 1)):
@@ -157,21 +163,23 @@ class Scene:
     def reorder(self) -> None:
         if self.air:
             index = self.tape.number(1) % len(self.air)
-            data = self.air[index]
+            data = self.air[index][1]
             del self.air[index]
             self.deliver(data)
 
     def repeat(self) -> None:
         if self.air:
-            self.deliver(self.air[self.tape.number(1) % len(self.air)])
+            self.deliver(self.air[self.tape.number(1) % len(self.air)][1])
 
     def dress(self) -> None:
         """Delivers one with a CSRC, a header extension and padding, which change nothing."""
         if self.air:
-            self.deliver(dressed(self.air.popleft(), self.tape.number(2)))
+            self.deliver(dressed(self.air.popleft()[1], self.tape.number(2)))
 
     def wait(self) -> None:
         self.now += self.tape.choose(_WAITS)
+        while self.air and self.air[0][0] < self.now - MAX_DELAY:
+            self.air.popleft()
 
     def tick(self) -> None:
         reception = self.reception
@@ -205,7 +213,7 @@ class Scene:
         if not self.air:
             return
         self.honest = False
-        data = bytearray(self.air.popleft())
+        data = bytearray(self.air.popleft()[1])
         for _ in range(1 + self.tape.number(1) % 3):
             field = self.tape.choose((0, 1, 2, 3, 4, 5, 6, 7, 8, 11))
             data[field] = self.tape.number(1)
@@ -215,7 +223,7 @@ class Scene:
         if not self.air:
             return
         self.honest = False
-        data = bytearray(self.air.popleft())
+        data = bytearray(self.air.popleft()[1])
         place = self.tape.number(2) % len(data)
         data[place : place + 4] = self.tape.take(4)
         self.deliver(bytes(data[: self.tape.number(2)] if self.tape.number(1) & 1 else data))

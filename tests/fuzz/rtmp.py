@@ -125,7 +125,7 @@ def _halves(data: bytes, preludes: tuple[bytes, ...], run: Callable[[list[bytes]
     shape = data[0] if data else 0
     prelude, size = preludes[shape & 3], _SPLITS[(shape >> 2) % len(_SPLITS)]
     whole, written = run([prelude, data[1:]])
-    cut, _ = run([prelude, *pieces(data[1:], size if len(data) < 1000 else 10 * size)])
+    cut, _ = run([prelude, *pieces(data[1:], size if len(data) < 300 else 10 * size)])
     failed = (publisher.ProtocolFailed, server.ProtocolFailed)
     if not any(isinstance(event, failed) for event in (*whole, *cut)):
         assert whole == cut

@@ -70,7 +70,7 @@ def short_run(target: Target, seed: int = 0) -> int:
 
 def save(target: Target, data: bytes, folder: Path) -> Path:
     """As a case for the corpus, named as libFuzzer does."""
-    path = folder / f"crash-{target.name}-{hashlib.sha256(data).hexdigest()[:12]}"
+    path = folder / f"{target.name}-crash-{hashlib.sha256(data).hexdigest()[:12]}"
     path.write_bytes(data)
     return path
 
@@ -130,8 +130,8 @@ def atheris_run(target: Target, seconds: float, seed: int, folder: Path) -> Repo
         command = [sys.executable, "-m", "tests.fuzz.guided", target.name, str(grown), str(target.folder)]
         command += [f"-max_total_time={seconds:.0f}", f"-seed={seed + 1}", f"-max_len={target.max_size}", *words]
         command += [f"-timeout={MAX_SECONDS:.0f}", f"-rss_limit_mb={MAX_MEMORY}", "-print_final_stats=1"]
-        command += [f"-artifact_prefix={folder}/crash-{target.name}-"]
-        before = set(folder.glob(f"crash-{target.name}-*"))
+        command += [f"-artifact_prefix={folder}/{target.name}-"]
+        before = set(folder.glob(f"{target.name}-*"))
         begun = time.monotonic()
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     report.seconds = time.monotonic() - begun
@@ -139,7 +139,7 @@ def atheris_run(target: Target, seconds: float, seed: int, folder: Path) -> Repo
     for line in done.stdout.decode(errors="replace").splitlines():
         if line.startswith("stat::number_of_executed_units:"):
             report.executions = int(line.rpartition(":")[2])
-    report.findings = sorted(set(folder.glob(f"crash-{target.name}-*")) - before)
+    report.findings = sorted(set(folder.glob(f"{target.name}-*")) - before)
     if done.returncode and not report.findings:
         raise RuntimeError(f"{target.name}: atheris ended with {done.returncode}, see {folder}/{target.name}.log")
     return report

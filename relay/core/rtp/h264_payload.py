@@ -13,7 +13,9 @@ _END = 0x40
 _LEFT_OUT = (NalType.AUD, NalType.FILLER)
 
 MAX_ACCESS_UNIT = 4 << 20
-"""Bytes of RTP that one access unit may take; a larger one is malformed."""
+"""Bytes of RTP that one access unit may take, and of what keeping its parts costs; a larger one is malformed."""
+_PART = 32
+_UNIT = 64  # an aggregate holds hundreds of NAL units of a byte or two
 
 
 class Assembled(NamedTuple):
@@ -93,7 +95,7 @@ class H264Depacketizer:
                 return
             self._synced = True
             self._guessed = first_nal_type(data, start, end) != NalType.AUD
-        self._size += end - start + 32
+        self._size += end - start + _PART
         self._arrival = arrival
         kind = data[start] & 0x1F
         if self._size > MAX_ACCESS_UNIT:
@@ -196,6 +198,7 @@ class H264Depacketizer:
             if size == 0 or position + size > end or not 1 <= data[position] & 0x1F <= 23:
                 return False
             self._add(data[position : position + size])
+            self._size += _UNIT
             position += size
         return True
 
