@@ -17,9 +17,12 @@ MAX_WAITING = 1024
 MAX_WAITING_BYTES = 4 << 20
 MAX_HOLE = 512
 """Packets missing in a row that are worth waiting for: senders do not keep more."""
+MAX_STALE_HOLE = 32
+"""The same after a silence: what an outage took is too old to be of use, and asking for it fills the path anew."""
 MAX_JUMP = 3000
 """Packets; two in a row from further away mean that the numbering began anew (RFC 3550 A.1, MAX_DROPOUT)."""
-_SILENCE = 1.0  # seconds after which numbers that went back by less mean the same
+_SILENCE = 1.0
+"""Seconds after which numbers that went back by less mean the same."""
 _MAX_NACKS = 200  # sequence numbers in one datagram: 800 bytes at worst
 _NACK_INTERVAL = (0.03, 0.06, 0.25)  # seconds: least, while the round-trip time is unknown, most
 _PLAIN_HEADER = 0x80  # version 2; neither padding, nor extension, nor CSRC
@@ -124,9 +127,7 @@ class TrackReceiver:
 
     def _out_of_order(self, sequence: int, packet: Packet, now: float) -> Sequence[Frame]:
         ahead = forward(sequence, self._buffer.next, 16)
-        last = self.stats.last_media
-        silent = last is not None and now - last > _SILENCE
-        if abs(ahead) > MAX_JUMP or (ahead < 0 and silent):
+        if abs(ahead) > MAX_JUMP or (ahead < 0 and self._silent(now)):
             return self._jumped(sequence, packet)
         if ahead < 0:
             self.stats.late += 1
@@ -136,6 +137,10 @@ class TrackReceiver:
         if number > self._buffer.highest:
             self._measure_jitter(packet.timestamp, now)
         return self._insert(number, packet, now)
+
+    def _silent(self, now: float) -> bool:
+        last = self.stats.last_media
+        return last is not None and now - last > _SILENCE
 
     def _jumped(self, sequence: int, packet: Packet) -> Sequence[Frame]:
         suspect, self._suspect = self._suspect, (sequence, packet)
@@ -155,7 +160,7 @@ class TrackReceiver:
             self.stats.late += 1
             return NO_FRAMES
         frames: list[Frame] = []
-        if number - buffer.highest > MAX_HOLE:
+        if number - buffer.highest > (MAX_STALE_HOLE if self._silent(now) else MAX_HOLE):
             while buffer.packets:
                 self._skip(frames)
             self.stats.lost += number - buffer.next

@@ -394,6 +394,21 @@ def test_a_hole_too_long_to_be_repaired_is_given_up_at_once() -> None:
     assert len(feed(receiver, late.send_access_unit(picture(3, key=True), 6000, NOW))) == 1
 
 
+def test_what_an_outage_took_is_not_asked_for() -> None:
+    receiver, publisher = reception(), Publisher()
+    feed(receiver, publisher.next())
+    for _ in range(30):
+        publisher.next()
+
+    feed(receiver, publisher.next(), NOW + 2)
+    assert [type(message) for message in messages(receiver, NOW + 2)][1:] == [rtcp.Pli]
+    # A short hole after a pause is no outage.
+    receiver, publisher = reception(), Publisher()
+    feed(receiver, publisher.next())
+    feed(receiver, publisher.next()[1:], NOW + 2)
+    assert len(nacked(receiver, NOW + 2.02)) == 1
+
+
 # Feedback.
 
 
