@@ -135,7 +135,8 @@ class TrackClock:
         """
         media = rtp_time / self._rate
         offset = self.offset
-        if arrival is not None or offset is None:
+        # What filled a hole says nothing of the path, but nothing arrives before its time: that is a jump.
+        if arrival is not None or offset is None or media + offset > now + _MAX_ALIGNMENT + JUMP:
             offset = self._observe(media, now if arrival is None else arrival)
         self._time = max(self._time, media + offset)
         return self._time
