@@ -17,7 +17,7 @@ from relay.core.rtp.track import MAX_JUMP, MAX_WAITING, MAX_WAITING_BYTES
 from tests.fuzz.tape import Tape
 
 MAX_STEPS = 400
-MAX_AHEAD = 5.0
+MAX_AHEAD = 1.5
 """Seconds that a frame may be placed before its arrival, whatever its timestamp says."""
 MAX_DELAY = 0.4
 """Seconds after which the network has lost what it holds. Old numbers after a long silence would be a new numbering."""
