@@ -4,8 +4,8 @@ Loss decides, with the thresholds of draft-ietf-rmcat-gcc-02 section 6. What is 
 the depth of a cut: a sender whose picture is easy to code sends little, and still may send more at any moment.
 """
 
-START = 2_500_000
-"""Bits per second to begin with."""
+START = 3_000_000
+"""Bits per second to begin with: above what senders begin with, sound included."""
 FLOOR = 150_000
 CEILING = 10_000_000
 _HIGH_LOSS, _LOW_LOSS = 0.10, 0.02
