@@ -13,6 +13,7 @@ from relay.cli.measure import (
     video_frames,
 )
 from tests.support.chromium import chromium
+from tests.support.debian import need
 from tests.support.eventually import eventually
 from tests.support.nginx import Nginx
 from tests.support.relay import running_relay
@@ -35,6 +36,7 @@ async def test_a_page_reaches_the_cdn(cdn: Nginx) -> None:
         await eventually(sent, within=40, what="some seconds of media")
         await relay.stop()
         await eventually(lambda: "publish_done" in cdn.calls("page"))
+    need("ffmpeg")
     path = cdn.recording("page")
     tags = read_tags(path)
     pictures = video_frames(tags)

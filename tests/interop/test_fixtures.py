@@ -6,13 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.support import nginx
+from tests.support.debian import need
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_nginx_takes_its_configuration() -> None:
-    nginx.install()
+    need("nginx")
     config = ROOT / "fixtures" / "nginx-rtmp" / "nginx.conf"
     done = subprocess.run(["nginx", "-t", "-c", str(config)], capture_output=True, text=True, timeout=20)
     assert done.returncode == 0, done.stderr

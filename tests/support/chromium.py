@@ -5,13 +5,12 @@ playwright's own browsers are never downloaded; Debian's package is installed wh
 
 import asyncio
 import contextlib
-import os
-import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from typing import Any
 
 from playwright.async_api import Page, async_playwright
+
+from tests.support.debian import need
 
 EXECUTABLE = "/usr/bin/chromium"
 ARGUMENTS = [
@@ -43,14 +42,6 @@ async function publish(url, constraints = {audio: true, video: {width: 1280, hei
 
 _STATS = """async () => [...(await published.pc.getStats()).values()]
   .filter(s => ["outbound-rtp", "remote-inbound-rtp", "codec"].includes(s.type))"""
-
-
-def install() -> None:
-    """Installs Debian's chromium where it is missing; needs root or sudo."""
-    if shutil.which(EXECUTABLE) is None:
-        root = [] if os.geteuid() == 0 else ["sudo"]
-        subprocess.run([*root, "apt-get", "update", "-qq"], check=True)
-        subprocess.run([*root, "apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"], check=True)
 
 
 class ChromiumPublisher:
@@ -85,7 +76,7 @@ class ChromiumPublisher:
 @contextlib.asynccontextmanager
 async def chromium() -> AsyncIterator[ChromiumPublisher]:
     """A browser, and in it the page, served from http://localhost on a port of its own."""
-    install()
+    need("chromium")
     async with _serve_page() as url, async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=EXECUTABLE, headless=True, args=ARGUMENTS)
         try:

@@ -2,8 +2,6 @@
 
 import contextlib
 import http.server
-import os
-import shutil
 import socket
 import subprocess
 import threading
@@ -15,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.debian import need
 from tests.support.eventually import eventually_sync
 
 MODULE = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
@@ -102,22 +101,10 @@ class Nginx:
         return (self.folder / "error.log").read_text()
 
 
-def install() -> None:
-    """Debian's packages, where they are missing. Fails where they cannot be had."""
-    if MODULE.exists() and shutil.which("nginx"):
-        return
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "-y", "--no-install-recommends", "nginx-light", "libnginx-mod-rtmp"]
-    for command in (["apt-get", "update"], install):
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(command)} failed: {done.stderr}")
-
-
 @contextlib.contextmanager
 def nginx(folder: Path) -> Iterator[Nginx]:
     """Runs one in `folder`, on free ports of 127.0.0.1, until the block ends."""
-    install()
+    need("nginx")
     (folder / "recordings").mkdir()
     server = Nginx(folder, _free_port(), _free_port())
     with _notifications(server) as notify:
