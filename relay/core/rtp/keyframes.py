@@ -1,6 +1,9 @@
 """When to ask a sender for an IDR picture (PLI, RFC 4585 6.3.1): rarely, but until one has come."""
 
+import math
+
 _FIRST_PICTURE = 0.2  # seconds that a sender gets to finish the key frame with which it started by itself
+_PAUSE = 0.5  # seconds without media after which none is asked for by the timer
 
 
 class KeyFrameRequests:
@@ -36,14 +39,15 @@ class KeyFrameRequests:
         `awaiting`: nothing can be passed on before an IDR picture. `watched_media`: when the last packet came, where
         somebody watches; then an IDR picture is due for each period in which pictures flow.
         """
-        last_pli = self._last_pli
+        held = -math.inf if self._last_pli is None else self._last_pli + self._interval
         if awaiting or self._asked:
-            due = self._not_before
-        elif watched_media is None or self._last_key is None or watched_media <= max(self._last_key, last_pli or 0.0):
+            return max(self._not_before, held)
+        last = max(self._last_key or 0.0, self._last_pli or 0.0)
+        if watched_media is None or self._last_key is None or watched_media <= last:
             return None
-        else:
-            due = self._last_key + self._period
-        return due if last_pli is None else max(due, last_pli + self._interval)
+        due = max(self._last_key + self._period, held)
+        # A request into an outage is lost, and holds back the one that its end needs.
+        return due if due - watched_media <= _PAUSE else None
 
     def sent(self, now: float) -> None:
         self._last_pli = now

@@ -291,8 +291,18 @@ def test_key_pictures_are_asked_for_on_a_timer_only_while_somebody_watches() -> 
             feed(receiver, publisher.next(key=bool(asked and asked[-1] == tick - 2), size=100), now)
         if plis(receiver, now):
             asked.append(tick)
-    # 2 s after each key picture. What came between the last one and the pause is worth a request, and so is the return.
-    assert asked == [250, 352, 454, 504]
+    # 2 s after each key picture; none into the pause, and one at the return.
+    assert asked == [250, 352, 500]
+
+
+def test_no_timer_request_goes_into_an_outage() -> None:
+    receiver, publisher = reception(), Publisher()
+    receiver.key_frames_wanted = True
+    feed(receiver, publisher.next())
+    feed(receiver, publisher.next(), NOW + 1.0)
+    assert plis(receiver, NOW + 2.5) == []
+    feed(receiver, publisher.next(), NOW + 2.6)
+    assert plis(receiver, NOW + 2.6) != []
 
 
 def test_no_timer_request_where_the_publisher_sends_key_pictures_by_itself() -> None:
