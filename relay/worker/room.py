@@ -37,6 +37,8 @@ class Surroundings:
     """Milliseconds since 1970."""
     jitter: Callable[[], float]
     on_task_change: Callable[[PushRun], None]
+    retire: Callable[[PublisherSession], None]
+    """Takes a session that is closing, until nothing is left of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,7 @@ class Room:
             return
         log.info("publisher left", **_names(place.stream.key), reason=reason)
         session.close(reason)
+        self._around.retire(session)
         place.stream.publisher_left(self._around.clock())
         place.feed.publisher_left()
 

@@ -19,6 +19,7 @@ from relay.core.offer import NotTakingWork
 from relay.core.task import State, TaskSnapshot, TaskSpec
 from relay.push.connection import Connection
 from relay.push.run import PushRun
+from relay.rtc.publisher import PublisherSession
 from relay.worker.room import Published, Room, Surroundings
 from relay.worker.settings import WorkerSettings
 
@@ -56,6 +57,8 @@ class Worker:
         self._on_task_change = on_task_change
         self._ticking: asyncio.Task[None] | None = None
         self._empty = asyncio.Event()
+        self._goodbyes: set[asyncio.Task[None]] = set()
+        """Sessions that are closing."""
 
     # life
 
@@ -68,6 +71,7 @@ class Worker:
             wall=lambda: time.time_ns() // 1_000_000,
             jitter=random.random,
             on_task_change=self._task_changed,
+            retire=self._retire,
         )
         self._ticking = asyncio.create_task(self._run())
 
@@ -78,6 +82,8 @@ class Worker:
         self._empty.clear()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._empty.wait(), CLOSE_TIME)
+        if self._goodbyes:
+            await asyncio.wait(self._goodbyes, timeout=CLOSE_TIME)
         if self._ticking is not None:
             self._ticking.cancel()
             await asyncio.wait([self._ticking])
@@ -162,6 +168,11 @@ class Worker:
         if room is None:
             room = self._rooms[key] = Room(key, self._around)
         return room
+
+    def _retire(self, session: PublisherSession) -> None:
+        goodbye = asyncio.create_task(session.wait_closed())
+        self._goodbyes.add(goodbye)
+        goodbye.add_done_callback(self._goodbyes.discard)
 
     def _task_changed(self, run: PushRun) -> None:
         snapshot = run.snapshot()
