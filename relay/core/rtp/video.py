@@ -1,15 +1,18 @@
 """The video track: access units that can be decoded, and the word for when an IDR picture is needed."""
 
+import math
 from collections.abc import Sequence
 
 from relay.core.h264 import NalType, nal_type, parse_sps
 from relay.core.media import AccessUnit, Frame
 from relay.core.rtp.decoding_time import DecodingTimes
-from relay.core.rtp.h264_payload import Assembled, H264Depacketizer, carries_idr, starts_access_unit
+from relay.core.rtp.h264_payload import H264Depacketizer, carries_idr, starts_access_unit
 from relay.core.rtp.keyframes import KeyFrameRequests
 from relay.core.rtp.stats import TrackStats
 from relay.core.rtp.track import NO_FRAMES, TrackReceiver
 from relay.core.timeline import TrackClock
+
+_STEADY = 0.004  # seconds from picture to picture: above what the timeline slides, below the time of a picture
 
 
 class VideoReceiver(TrackReceiver):
@@ -27,12 +30,15 @@ class VideoReceiver(TrackReceiver):
         super().__init__(clock_rate, clock, allowance, deadline, stats)
         self.key_frames = key_frames
         self._depacketizer = H264Depacketizer(stats)
+        self._shown_last = -math.inf
+        """The latest time at which a picture so far is shown."""
+        self._offset = 0.0
         self._restart_decoding()
 
     def _restart_decoding(self) -> None:
         self._decoding = DecodingTimes()
         self._order_lost = False
-        """Pictures up to the next IDR picture have no DTS."""
+        """Pictures up to the next IDR picture cannot be told when to be decoded."""
         self._sps = b""
         self._reorder_depth: int | None = None
 
@@ -53,35 +59,45 @@ class VideoReceiver(TrackReceiver):
         return self._frames() if depacketizer.ready else NO_FRAMES
 
     def _frames(self) -> Sequence[Frame]:
-        stats = self.stats
+        stats, decoding = self.stats, self._decoding
         frames: list[Frame] = []
         for unit in self._depacketizer.ready:
             rtp_time = self._timestamps.unwrap(unit.timestamp)
             if unit.key:
-                decoded = self._begin_decoding(unit, rtp_time)
+                decoded = decoding.begin(rtp_time, self._told_depth(unit.nals))
             else:
-                decoded = None if self._order_lost else self._decoding.next(rtp_time)
-            stats.reordered = self._decoding.reordered
+                decoded = None if self._order_lost else decoding.next(rtp_time)
+            stats.reordered = decoding.reordered
+            time = composition = 0.0
+            if decoded is not None:
+                # DTS are placed, not PTS: pictures arrive as they are to be decoded, whatever they waited before that.
+                time = self._clock.place(decoded, unit.anchor, unit.arrival)
+                if decoding.depth:
+                    composition = (rtp_time - decoded) / 90000
+                    if not self._keeps_order(unit.key, time, composition, decoded / 90000):
+                        decoded = None
             if decoded is None:
                 stats.dropped += 1
                 self._order_lost = self._depacketizer.awaiting_key = True
                 continue
-            # DTS are placed, not PTS: pictures arrive as they are to be decoded, whatever they waited in the encoder.
-            time = self._clock.place(decoded, unit.anchor, unit.arrival)
-            composition = 0.0 if decoded == rtp_time else (rtp_time - decoded) / 90000
+            if unit.key:
+                self._order_lost = False
+                stats.key_frames += 1
+                self.key_frames.came(unit.arrival)
+            self._shown_last = max(self._shown_last, time + composition)
             frames.append(AccessUnit(unit.nals, unit.key, rtp_time, time, unit.arrival, composition))
         self._depacketizer.ready.clear()
         stats.frames += len(frames)
         return frames
 
-    def _begin_decoding(self, unit: Assembled, rtp_time: int) -> int | None:
-        """The DTS of an IDR picture."""
-        decoded = self._decoding.begin(rtp_time, self._told_depth(unit.nals))
-        if decoded is not None:
-            self._order_lost = False
-            self.stats.key_frames += 1
-            self.key_frames.came(unit.arrival)
-        return decoded
+    def _keeps_order(self, key: bool, time: float, composition: float, decoded: float) -> bool:
+        """B-frames stand between pictures that were sent before: where the timeline jumps or stands still amid them,
+        they would be shown out of order."""
+        offset = time - decoded
+        last, self._offset = self._offset, offset
+        if key:
+            return time + composition > self._shown_last
+        return abs(offset - last) < _STEADY
 
     def _told_depth(self, nals: list[bytes]) -> int | None:
         """max_num_reorder_frames, where the picture's SPS, or the last one before it, tells."""
