@@ -88,7 +88,7 @@ def rates(pictures: list[AccessUnit], window: float) -> list[float]:
 
 @pytest.mark.parametrize(
     ("transport_wide", "cap", "least", "most"),
-    [(True, None, 2.0e6, 4.0e6), (False, None, 2.0e6, 4.0e6), (True, 1000, 0.5e6, 1.1e6), (False, 1000, 0.5e6, 1.1e6)],
+    [(True, None, 2.0e6, 4.0e6), (False, None, 2.0e6, 4.0e6), (True, 1000, 0.4e6, 1.0e6), (False, 1000, 0.4e6, 1.0e6)],
 )
 def test_720p_gets_what_the_path_bears(transport_wide: bool, cap: int | None, least: float, most: float) -> None:
     async def run() -> None:

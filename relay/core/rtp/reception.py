@@ -59,7 +59,7 @@ class ReceptionSettings:
     transport_interval: float = 0.1
     """Between reports of transport-wide feedback; libwebrtc's estimator is made for 50 to 250 ms."""
     max_bitrate: int | None = None
-    """Bits per second that the publisher may send at most; None: as the network allows."""
+    """Bits per second that all tracks together may take, told by REMB; None: as the network allows."""
 
 
 class _Track:
