@@ -4,12 +4,14 @@
 media contract: what lets real publishers send good pictures to a CDN that takes H.264.
 """
 
+import base64
 import re
 from dataclasses import dataclass
 from typing import Literal
 
 from aioice.candidate import Candidate
 
+from relay.core.h264 import NalType, nal_type, parse_sps
 from relay.core.offer import OfferMalformed, OfferRefused
 from relay.core.rtp import twcc
 from relay.core.rtp.reception import TrackSpec
@@ -51,6 +53,7 @@ class AcceptedSection:
             nack=self.section.kind == "audio" or "nack" in self.codec.feedback,
             ssrc=ssrc,
             rtx_ssrc=rtx_ssrc if self.rtx else None,
+            parameter_sets=_parameter_sets(self.codec),
         )
 
 
@@ -154,6 +157,7 @@ def _choose_h264(codecs: list[sdp.Codec]) -> sdp.Codec:
     )
 
 
+_MAX_PARAMETER_SETS = 8
 _REPAIR = ("rtx", "red", "ulpfec", "flexfec-03")
 
 
@@ -161,6 +165,21 @@ def _usable_h264(codec: sdp.Codec) -> bool:
     """RFC 6184 section 8.1; without a profile-level-id it is baseline."""
     profile = codec.parameters.get("profile-level-id", "42000a")
     return re.fullmatch(r"[0-9A-Fa-f]{6}", profile) is not None and int(profile[:2], 16) in _PROFILES
+
+
+def _parameter_sets(codec: sdp.Codec) -> tuple[bytes, ...]:
+    """The SPS and PPS that an offer gives (RFC 6184 section 8.1), as GStreamer does, whose IDR pictures may then lack
+    them; none where they are not one readable SPS at least and its PPS."""
+    words = codec.parameters.get("sprop-parameter-sets", "").split(",")
+    try:
+        found = tuple(base64.b64decode(word, validate=True) for word in words[:_MAX_PARAMETER_SETS] if word)
+        for nal in found:
+            if nal_type(nal) == NalType.SPS:
+                parse_sps(nal)
+    except (ValueError, IndexError):
+        return ()
+    kinds = {nal_type(nal) for nal in found}
+    return found if kinds == {NalType.SPS, NalType.PPS} else ()
 
 
 def _choose_opus(codecs: list[sdp.Codec]) -> sdp.Codec:

@@ -38,6 +38,8 @@ class TrackSpec:
     """The offer's `a=ssrc`; a source with the payload type is adopted all the same."""
     rtx_ssrc: int | None = None
     """Never taken for a media source. Retransmissions are known by their payload type, whatever their SSRC."""
+    parameter_sets: tuple[bytes, ...] = ()
+    """SPS and PPS of the SDP; they go before each IDR picture until the stream has an SPS in band."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,7 @@ class Reception:
         deadline = settings.video_deadline if spec.nack else settings.reorder_deadline
         key_frames = KeyFrameRequests(settings.pli_interval, settings.key_frame_interval)
         video = VideoReceiver(spec.clock_rate, clock, settings.reorder_allowance, deadline, stats, key_frames)
+        video.parameter_sets = spec.parameter_sets
         return _Track(spec, video, video)
 
     def receive_rtp(self, data: bytes, now: float) -> Sequence[Frame]:

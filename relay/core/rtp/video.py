@@ -29,6 +29,8 @@ class VideoReceiver(TrackReceiver):
     ) -> None:
         super().__init__(clock_rate, clock, allowance, deadline, stats)
         self.key_frames = key_frames
+        self.parameter_sets: Sequence[bytes] = ()
+        """SPS and PPS that the SDP gave (RFC 6184 8.1), until the stream brings its own."""
         self._depacketizer = H264Depacketizer(stats)
         self._shown_last = -math.inf
         """The latest time at which a picture so far is shown."""
@@ -63,8 +65,11 @@ class VideoReceiver(TrackReceiver):
         frames: list[Frame] = []
         for unit in self._depacketizer.ready:
             rtp_time = self._timestamps.unwrap(unit.timestamp)
+            nals = unit.nals
             if unit.key:
-                decoded = decoding.begin(rtp_time, self._told_depth(unit.nals))
+                if self.parameter_sets:
+                    nals = self._with_parameter_sets(nals)
+                decoded = decoding.begin(rtp_time, self._told_depth(nals))
             else:
                 decoded = None if self._order_lost else decoding.next(rtp_time)
             stats.reordered = decoding.reordered
@@ -85,7 +90,7 @@ class VideoReceiver(TrackReceiver):
                 stats.key_frames += 1
                 self.key_frames.came(unit.arrival)
             self._shown_last = max(self._shown_last, time + composition)
-            frames.append(AccessUnit(unit.nals, unit.key, rtp_time, time, unit.arrival, composition))
+            frames.append(AccessUnit(nals, unit.key, rtp_time, time, unit.arrival, composition))
         self._depacketizer.ready.clear()
         stats.frames += len(frames)
         return frames
@@ -98,6 +103,11 @@ class VideoReceiver(TrackReceiver):
         if key:
             return time + composition > self._shown_last
         return abs(offset - last) < _STEADY
+
+    def _with_parameter_sets(self, nals: list[bytes]) -> list[bytes]:
+        if any(nal_type(nal) == NalType.SPS for nal in nals):
+            self.parameter_sets = ()
+        return [*self.parameter_sets, *nals]
 
     def _told_depth(self, nals: list[bytes]) -> int | None:
         """max_num_reorder_frames, where the picture's SPS, or the last one before it, tells."""

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from relay.core.h264 import parse_sps
 from relay.core.offer import OfferMalformed, OfferRefused
 from relay.core.rtp import twcc
 from relay.rtc import sdp
@@ -129,6 +130,27 @@ def test_what_is_told_to_reception(name: str) -> None:
         else:
             assert (track.payload_type, track.clock_rate, track.rtx_payload_type) == (111, 48000, None)
         assert (track.ssrc is None) == (name == "simulcast" and track.kind == "video")
+
+
+def test_parameter_sets_that_the_offer_gives() -> None:
+    assert decide(offer("cr-basic")).tracks[1].parameter_sets == ()
+    for name in ("gst-high", "gst-lo"):
+        sps, pps = next(t for t in decide(offer(name)).tracks if t.kind == "video").parameter_sets
+        assert parse_sps(sps).width == 640
+        assert pps[:2] in (b"\x68\xef", b"\x68\xce")
+        assert "sprop" not in write_answer(decide(offer(name)), LOCAL, session_id=1)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", ",", "Z0LAHtoCgL/lwFqDAwNSgAAAAwCAAAAeR4sXUA==",
+     "aM48gA==", "Z0LAHg==,aM48gA==", "=,aM48gA==", "*", "a", "AAAA",
+     "aM48gA==," * 20],
+)  # fmt: skip
+def test_parameter_sets_that_are_none(value: str) -> None:
+    given = "Z0LAHtoCgL/lwFqDAwNSgAAAAwCAAAAeR4sXUA==,aM48gA=="
+    assert given in offer("gst-lo")
+    assert all(track.parameter_sets == () for track in decide(offer("gst-lo").replace(given, value)).tracks)
 
 
 @pytest.mark.parametrize("name", TAKEN)

@@ -12,7 +12,7 @@ from relay.core.rtp import rtcp
 from relay.core.rtp.packet import RtpPacket
 from relay.core.rtp.reception import Reception
 from relay.core.rtp.track import MAX_WAITING, MAX_WAITING_BYTES
-from tests.unit.rtp.network import AUDIO, VIDEO, audio_sender, picture, reception, video_sender
+from tests.unit.rtp.network import AUDIO, PPS, SPS, VIDEO, audio_sender, picture, reception, video_sender
 
 NOW = 100.0
 
@@ -75,6 +75,24 @@ def test_sound_comes_out_packet_by_packet() -> None:
 
     assert all(isinstance(frame, OpusPacket) for frame in frames)
     assert [frame.data[0] for frame in frames if isinstance(frame, OpusPacket)] == list(range(100))
+
+
+def test_parameter_sets_of_the_sdp_go_before_each_idr_picture_until_the_stream_brings_its_own() -> None:
+    given = (SPS[:-1] + b"\x81", PPS)
+    receiver, publisher = reception(replace(VIDEO, parameter_sets=given)), Publisher()
+    sender = publisher.sender
+    pictures = [[b"\x65\x88" + bytes(9)], [b"\x41" + bytes(9)], [b"\x06\x05\x01", b"\x65\x88" + bytes(9)]]
+    own = [[SPS, PPS, b"\x65\x88" + bytes(9)], [b"\x65\x88" + bytes(9)]]
+    # A first packet that is a slice may be amid its picture: that picture is not taken.
+    packets = [sender.send_access_unit([b"\x41" + bytes(9)], 0, NOW)]
+    packets += [
+        sender.send_access_unit(nals, 3000 * place, NOW) for place, nals in enumerate([*pictures, *own], start=1)
+    ]
+    units = [frame for some in packets for frame in feed(receiver, some) if isinstance(frame, AccessUnit)]
+
+    assert [unit.nals for unit in units] == [
+        [*given, *pictures[0]], pictures[1], [*given, *pictures[2]], own[0], own[1]
+    ]  # fmt: skip
 
 
 # Holes.
