@@ -179,7 +179,9 @@ def usable_candidates(values: Iterable[str]) -> list[Candidate]:
         except ValueError:
             continue
         udp = candidate.transport.lower() == "udp" and candidate.component == 1
-        reachable = 0 < candidate.port < 65536 and not (
+        # An IPv6 zone (%eth0) means an interface of the peer's, and sockets raise for some.
+        reachable = 0 < candidate.port < 65536 and "%" not in candidate.host
+        reachable &= not (
             address.is_multicast or address.is_unspecified or (address.version == 6 and address.is_link_local)
         )
         if udp and reachable and candidate.type in ("host", "srflx", "relay"):

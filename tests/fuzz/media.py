@@ -16,7 +16,7 @@ from relay.push.output import Output
 from relay.push.transcode import AAC_RATE, AAC_SAMPLES, Transcoder
 from tests.fuzz.tape import Tape
 
-MAX_STEPS = 80
+MAX_STEPS = 60
 _SPS, _PPS = bytes.fromhex("6742c01fd9005005bb0110000003001000000303c0f1832480"), bytes.fromhex("68cb83cb20")
 
 
@@ -103,7 +103,7 @@ def feed(data: bytes) -> None:
                 nals = [*sets, (b"\x65" if key else b"\x41") + tape.blob()]
                 stream.deliver(AccessUnit(nals, key, 0, now + tape.choose((0.0, 0.04, -1.0, 2.0)), now))
             case 4 | 5:
-                now += tape.choose((0.02, 0.02, 0.1, 0.5))
+                now += tape.choose((0.02, 0.02, 0.06, 0.2))
                 made.tick(now)
                 for push in pushes:
                     push.now = now

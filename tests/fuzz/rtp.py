@@ -1,8 +1,8 @@
 """Targets of RTP and RTCP datagrams and of H.264 payloads."""
 
-from relay.core.rtp import rtcp
+from relay.core.rtp import rtcp, twcc
 from relay.core.rtp.h264_payload import H264Depacketizer, carries_idr, first_nal_type
-from relay.core.rtp.packet import RtpPacket, payload_bounds
+from relay.core.rtp.packet import EXTENSION, RtpPacket, payload_bounds
 from relay.core.rtp.sender import RtpSender
 from relay.core.rtp.stats import TrackStats
 from tests.fuzz.tape import Tape
@@ -11,6 +11,9 @@ from tests.fuzz.tape import Tape
 def packet(data: bytes) -> None:
     if len(data) >= 12 and (bounds := payload_bounds(data)) is not None:
         assert 12 <= bounds[0] <= bounds[1] <= len(data)
+    if len(data) >= 12 and data[0] & EXTENSION:
+        number = twcc.sequence_number(data, 3)
+        assert number is None or 0 <= number < 65536
     parsed = RtpPacket.parse(data)
     if parsed is not None:
         assert RtpPacket.parse(parsed.serialise()) == parsed

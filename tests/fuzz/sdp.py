@@ -1,5 +1,10 @@
 """Targets of SDP: a WHIP client's offer, its trickle fragments, and the answer that our own publisher reads."""
 
+import socket
+from collections.abc import Sequence
+
+from aioice.candidate import Candidate
+
 from relay.core.rtp.reception import Reception
 from relay.rtc import answer, fragment, offer, sdp
 from relay.rtc.parameters import LocalParameters
@@ -12,9 +17,18 @@ LOCAL = LocalParameters(
 )
 
 
+def check_candidates(candidates: Sequence[Candidate]) -> None:
+    """A socket takes each for an address, and looks no name up."""
+    for candidate in candidates:
+        family = socket.AF_INET6 if ":" in candidate.host else socket.AF_INET
+        socket.inet_pton(family, candidate.host)
+        assert 0 < candidate.port < 65536
+
+
 def answered(text: str) -> str:
     """The answer to an offer, checked; `PublishError` where it is refused."""
     decision = answer.decide(text)
+    check_candidates(decision.candidates)
     written = answer.write_answer(decision, LOCAL, session_id=1, max_video_bitrate=4000)
     # Nothing of the offer breaks out of its line.
     assert written.split("\r\n") == [*written.splitlines(), ""]
@@ -34,6 +48,7 @@ def an_offer(data: bytes) -> None:
 def a_fragment(data: bytes) -> None:
     text = data.decode("utf-8", "replace")
     parsed = fragment.parse_fragment(text)
+    check_candidates(parsed.candidates)
     values = tuple(candidate.to_sdp() for candidate in parsed.candidates)
     again = fragment.parse_fragment(fragment.write_fragment(parsed.ufrag, parsed.password or "", "0", values))
     assert again.ufrag == parsed.ufrag

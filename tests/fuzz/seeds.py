@@ -32,7 +32,7 @@ from tests.support.clip import flv_clip
 from tests.support.nginx import Nginx, nginx
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "sdp"
-MAX_GROWN = 120
+MAX_GROWN = 40
 """Inputs that a merge adds to a target's corpus at most, the smallest."""
 
 
@@ -210,6 +210,8 @@ def sdp_seeds() -> None:
                 f"{name}-fragment",
                 b"\1\5" + blob(b"app/room/user/0/s1") + blob(b'"tag"') + blob(b"h") + fragment,
             )
+    zone = "a=ice-ufrag:abcd\r\na=candidate:1 1 udp 2130706431 2001:db8::1%\u00e9 50000 typ host\r\n"
+    put("sdp_fragment", "case-zone", zone.encode())
     put("whip", "seed-delete", b"\2\4" + blob(b"app/room/user/0/s1") + blob(b"") + blob(b"[::1]:8080"))
     put("whip", "seed-slash", b"\0\4" + blob(b"app/room/user/") + blob(b"*") + blob(b"a b"))
     put("whip", "seed-options", b"\3\4" + blob(b"app/room/user") + blob(b"") + blob(b""))
@@ -375,7 +377,7 @@ def merge(name: str) -> None:
         subprocess.run([*command, f"-max_len={target.max_size}"], check=True, capture_output=True)
         known = set(target.corpus())
         inputs = sorted({path.read_bytes() for path in merged.iterdir()} - known, key=lambda data: (len(data), data))
-        for data in inputs[:MAX_GROWN]:
+        for data in inputs[: min(MAX_GROWN, target.short)]:
             put(name, f"grown-{hashlib.sha256(data).hexdigest()[:12]}", data)
 
 
