@@ -19,6 +19,7 @@ from tests.fuzz.tape import Tape
 MAX_STEPS = 400
 MAX_AHEAD = 1.5
 """Seconds that a frame may be placed before its arrival, whatever its timestamp says."""
+MAX_COMPOSITION = 10.0
 MAX_DELAY = 0.4
 """Seconds after which the network has lost what it holds. Old numbers after a long silence would be a new numbering."""
 VIDEO_PT, RTX_PT, AUDIO_PT = 102, 103, 111
@@ -104,7 +105,8 @@ class Scene:
             head = bytes((0x65 if key else 0x41, 0x48 if number else 0x88, number + 1))
             nals.append(head + index.to_bytes(4, "big") + b"\xaa" * size)
         self.pictures.append(nals)
-        rtp_time = round((self.now - self.start) * 90000) + index
+        # Some are shown in another order than they are sent, as B-frames are.
+        rtp_time = round((self.now - self.start) * 90000) + index + (0, 6000, -6000, 200_000)[shape >> 6]
         payloads = packetize(nals, 1200)
         marked = not shape & 32
         for number, payload in enumerate(payloads):
@@ -258,6 +260,7 @@ class Scene:
                     self.check_sound(frame.data)
             else:
                 assert frame.nals
+                assert 0 <= frame.composition < MAX_COMPOSITION, frame.composition
                 assert all(frame.nals)
                 if self.honest:
                     self.check_picture(frame)

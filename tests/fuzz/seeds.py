@@ -144,6 +144,12 @@ def reception_seeds() -> None:
         "reports": [key, everything, reports * 5],
         "reload": [key, everything, leave, again, key, sound, everything, _step(Scene.wait, 6), tick, key, everything],
         "unmarked": [(_step(Scene.send_picture, 33, 2) + everything + wait) * 4, tick],
+        "reordered": [
+            b"".join(
+                _step(Scene.send_picture, shape, 2) + everything + wait
+                for shape in (1, 64, 128, 0, 64, 128, 128, 192, 0)
+            )
+        ],
         "forged": [large, forge, _step(Scene.insert, 0, 1), aggregate, b"\x01", everything, tick],
     }
     for name, programme in programmes.items():

@@ -44,7 +44,15 @@ _SDP_WORDS = (
     *(b"a=rtpmap:", b"a=fmtp:", b"a=rtcp-fb:", b"a=mid:", b"a=group:BUNDLE ", b"a=simulcast:send ", b"a=rid:"),
     *(b"a=ssrc-group:FID ", b"a=ssrc:", b"a=candidate:", b"a=ice-ufrag:", b"a=ice-pwd:", b"a=fingerprint:sha-256 "),
     *(b"a=setup:passive\r\n", b"a=setup:active\r\n", b"a=bundle-only\r\n", b"a=extmap:", b"a=sendrecv\r\n"),
-    *(b"profile-level-id=", b"packetization-mode=", b"\xc2\x85", b"\xe2\x80\xa8", b"\x0b", "\u0661".encode()),
+    *(
+        b"profile-level-id=",
+        b"packetization-mode=",
+        b"sprop-parameter-sets=Z0LAH9kAUAW7ARA=,aMuDyyA=",
+        b"\xc2\x85",
+        b"\xe2\x80\xa8",
+        b"\x0b",
+        "\u0661".encode(),
+    ),
 )
 _AMF_WORDS = (
     *(b"\2\0\7_result", b"\2\0\6_error", b"\2\0\x08onStatus", b"\0\0\0\x09", b"\0\0\x09", b"\3", b"\x08\0\0\0\1"),

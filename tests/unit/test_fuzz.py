@@ -18,10 +18,12 @@ BY_NAME = pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS.keys()
 
 @pytest.fixture(autouse=True, scope="module")
 def quiet() -> Iterator[None]:
-    before = structlog.get_config()
+    before = structlog.get_config() if structlog.is_configured() else None
     runs.quieten()
     yield
-    structlog.configure(**before)
+    structlog.reset_defaults()
+    if before is not None:
+        structlog.configure(**before)
 
 
 def inputs(target: Target) -> st.SearchStrategy[bytes]:
