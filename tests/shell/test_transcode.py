@@ -130,6 +130,24 @@ def test_no_click_at_a_gap(lost: int, lag: float | None) -> None:
     assert transcoder.stats.late == 0
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_no_click_while_packets_are_lost_at_random(seed: int) -> None:
+    rng = random.Random(seed)  # noqa: S311 - a seed makes the test repeatable
+    packets = tone()
+    # The decoder has had its 100 ms to find the tone.
+    transcoder, frames = run([packet for packet in packets if packet.time < 0.2 or rng.random() > 0.1])
+    assert transcoder.stats.concealed >= 0.06
+    assert_no_click(transcoder, frames)
+
+
+def test_a_sound_that_begins_after_a_loss_is_not_held_down() -> None:
+    packets = timed(opus("0.5*sin(2*PI*440*t)*gt(t,0.5)", 1.2))
+    lost = next(index for index, packet in enumerate(packets) if packet.time > 0.475)
+    left, _ = hear(*run([*packets[:lost], *packets[lost + 1 :]]))
+    assert level(left, 0.0, 0.45) < 0.01
+    assert level(left, 0.53, 0.6) == pytest.approx(0.5 / math.sqrt(2), rel=0.1)
+
+
 def test_a_long_gap_is_silent_and_the_sound_comes_back_in_its_place() -> None:
     packets = tone()
     left, _ = hear(*run([*packets[:50], *packets[70:]]))

@@ -189,8 +189,7 @@ class Transcoder:
             if self._wary <= 0:
                 self._steps = pcm.steepest(self._recent)
             self._wary = _WARY
-            if self._recent:
-                frame = pcm.soften(self._recent[-1], frame, self._steps)
+            frame = pcm.soften(self._recent[-1], frame, self._steps)
             self._give(frame, out)
             samples -= frame.samples
             self.stats.concealed += frame.samples / RATE
