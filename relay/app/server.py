@@ -6,7 +6,7 @@ import gc
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 import prometheus_client
 import structlog
@@ -20,6 +20,9 @@ from relay.app.settings import Settings
 from relay.core.task import TaskSnapshot
 from relay.engine.fleet import Fleet
 from relay.engine.handle import InlineHandle
+from relay.gateway.app_keys import AppKeys
+from relay.gateway.tokens import RoomTokens
+from relay.gateway.whip import IceServer, allow_everyone
 from relay.gateway.whip import make_router as make_whip_router
 from relay.worker.settings import WorkerSettings
 
@@ -38,8 +41,8 @@ def make_engine(settings: WorkerSettings) -> Fleet:
     return Fleet(make_worker, wall_clock)
 
 
-def make_app(engine: Fleet) -> FastAPI:
-    """The HTTP application; it starts and closes `engine`."""
+def make_app(engine: Fleet, *, room_keys: AppKeys | None = None, ice_servers: Sequence[IceServer] = ()) -> FastAPI:
+    """The HTTP application; it starts and closes `engine`. Without `room_keys` rooms are open."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -51,7 +54,8 @@ def make_app(engine: Fleet) -> FastAPI:
 
     app = FastAPI(title="relay", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.include_router(make_control_router(engine))
-    app.include_router(make_whip_router(engine))
+    authorize = RoomTokens(room_keys).authorize if room_keys else allow_everyone
+    app.include_router(make_whip_router(engine, ice_servers=ice_servers, authorize=authorize))
 
     registry = prometheus_client.CollectorRegistry()
     registry.register(EngineCollector(engine))
@@ -115,15 +119,17 @@ def _bind(host: str, port: int) -> socket.socket:
 def serve(settings: Settings) -> None:
     """Runs the server until SIGINT or SIGTERM; `OSError` where it cannot bind."""
     with _bind(settings.host, settings.port) as listener:
-        app = make_app(make_engine(settings.worker()))
+        app = make_app(make_engine(settings.worker()), room_keys=settings.room_keys, ice_servers=settings.ice_servers)
         asyncio.run(_Server(app, listener, signals=True).run_here())
 
 
 @contextlib.asynccontextmanager
-async def running(engine: Fleet, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+async def running(
+    engine: Fleet, *, host: str = "127.0.0.1", port: int = 0, room_keys: AppKeys | None = None
+) -> AsyncIterator[str]:
     """The server on the running loop, for as long as the context lasts; yields its base URL."""
     with _bind(host, port) as listener:
-        server = _Server(make_app(engine), listener, signals=False)
+        server = _Server(make_app(engine, room_keys=room_keys), listener, signals=False)
         task = asyncio.create_task(server.run_here())
         listening = asyncio.create_task(server.listening.wait())
         try:

@@ -1,11 +1,14 @@
 """Every setting of `relay serve`: an environment variable `RELAY_<NAME>`, most of them an option too."""
 
 import ipaddress
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from relay.gateway.app_keys import AppKeys
+from relay.gateway.whip import IceServer
 from relay.push.transcode import DEFAULT_BIT_RATE
 from relay.rtc.settings import RtcSettings
 from relay.worker.settings import WorkerSettings
@@ -41,6 +44,25 @@ def _host_and_port(value: Any) -> Any:
     return host.strip("[]"), int(port)
 
 
+def _app_keys(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return AppKeys.parse(value) if value.strip() else AppKeys()
+
+
+def _app_keys_file(value: Any) -> Any:
+    """The keys in the file of this name; what goes wrong is told without quoting either."""
+    if isinstance(value, AppKeys) or not str(value).strip():
+        return value or AppKeys()
+    try:
+        text = Path(value).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"the file cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError("the file is not UTF-8 text") from None
+    return AppKeys.parse(text)
+
+
 class Settings(BaseSettings):
     """What an operator may say; each field's description is its documentation."""
 
@@ -50,6 +72,12 @@ class Settings(BaseSettings):
     port: int = Field(8080, ge=0, le=65535, description="TCP port of the HTTP server; 0 takes a free one")
     insecure: bool = Field(
         False, description="serve unsigned requests and open rooms on an address that is not loopback"
+    )
+    app_keys: Annotated[InstanceOf[AppKeys], NoDecode, BeforeValidator(_app_keys)] = Field(
+        AppKeys(), description="AppId:AppKey, comma-separated: room tokens are asked for; unset: rooms are open"
+    )
+    app_keys_file: Annotated[InstanceOf[AppKeys], NoDecode, BeforeValidator(_app_keys_file)] = Field(
+        AppKeys(), description="a file of AppId:AppKey lines, beside those of app_keys"
     )
     addresses: Annotated[
         list[Annotated[str, AfterValidator(_ip_literal)]], NoDecode, BeforeValidator(_comma_separated)
@@ -83,6 +111,19 @@ class Settings(BaseSettings):
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+    @property
+    def room_keys(self) -> AppKeys:
+        """Of both settings; none: rooms are open."""
+        return self.app_keys | self.app_keys_file
+
+    @property
+    def ice_servers(self) -> tuple[IceServer, ...]:
+        """What publishers are told of: the STUN server that tells us our address tells them theirs."""
+        if self.stun_server is None:
+            return ()
+        host, port = self.stun_server
+        return (IceServer(f"stun:[{host}]:{port}" if ":" in host else f"stun:{host}:{port}"),)
 
     def worker(self) -> WorkerSettings:
         return WorkerSettings(

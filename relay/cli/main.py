@@ -1,4 +1,4 @@
-"""The `relay` command: serve, publish, sink, demo."""
+"""The `relay` command: serve, publish, token, sink, demo."""
 
 import asyncio
 from pathlib import Path
@@ -11,6 +11,7 @@ from relay.cli.demo import DemoOptions, run_demo
 from relay.cli.publish import PublishOptions, run_publish
 from relay.cli.serve import run_serve
 from relay.cli.sink import run_sink
+from relay.cli.token import TokenOptions, run_token
 
 cli = typer.Typer(
     name="relay",
@@ -74,6 +75,23 @@ def publish(
     """Publish a clip without re-encoding, again and again, or a generated pattern with beeps and flashes."""
     options = PublishOptions(source, whip_url, seconds=seconds, token=token, size=size, fps=fps, bitrate=bitrate)
     raise typer.Exit(asyncio.run(run_publish(options)))
+
+
+@cli.command()
+def token(
+    app_id: Annotated[str, typer.Argument(metavar="APP", help="AppId; its AppKey comes from RELAY_APP_KEYS.")],
+    room_id: Annotated[str, typer.Argument(metavar="ROOM", help="RoomId.")],
+    user_id: Annotated[str, typer.Argument(metavar="USER", help="UserId.")],
+    seconds: Annotated[int, typer.Option(min=0, help="How long it is valid; 0: for ever.")] = 3600,
+    privileges: Annotated[
+        str, typer.Option(help="Some of publish, audio, video, data, subscribe, comma-separated.")
+    ] = "publish",
+    app_key_file: Annotated[
+        Path | None, typer.Option(help="A file of AppId:AppKey lines, instead of RELAY_APP_KEYS.")
+    ] = None,
+) -> None:
+    """Issue a room token, as an application server does for its users, and print it."""
+    raise typer.Exit(run_token(TokenOptions(app_id, room_id, user_id, seconds, privileges, app_key_file)))
 
 
 @cli.command()

@@ -9,24 +9,39 @@ from relay.app import logs
 from relay.app.server import serve
 from relay.app.settings import Settings
 
-UNSAFE = """relay: refusing to serve on {host}: anybody who reaches it could push anywhere and publish in any room.
+UNSAFE = """relay: refusing to serve on {host}: anybody who reaches it could {dangers}.
   Bind a loopback address (--host 127.0.0.1) behind a proxy that checks who asks,
   or say --insecure (RELAY_INSECURE=true) where the network itself is trusted."""
 
 
-def run_serve(given: dict[str, Any]) -> int:
-    """Returns the exit code: 0 after a signal, 2 for settings that cannot be."""
+def _unsafe(settings: Settings) -> str | None:
+    """Why these settings are refused, if they are: what would be open to everybody."""
+    if settings.binds_loopback or settings.insecure:
+        return None
+    dangers = ["push anywhere"]
+    if not settings.room_keys:
+        dangers.append("publish in any room (RELAY_APP_KEYS is not set)")
+    return UNSAFE.format(host=settings.host, dangers=" and ".join(dangers))
+
+
+def read_settings(given: dict[str, Any]) -> Settings:
+    """`given`, and the environment for the rest; ends the command with exit code 2 where a setting cannot be."""
     try:
-        settings = Settings(**given)
+        return Settings(**given)
     except ValidationError as error:
         for problem in error.errors(include_url=False, include_input=False):
             name = str(problem["loc"][0])
             typer.echo(
                 f"relay: {name} (RELAY_{name.upper()}): {problem['msg'].removeprefix('Value error, ')}", err=True
             )
-        return 2
-    if not settings.binds_loopback and not settings.insecure:
-        typer.echo(UNSAFE.format(host=settings.host), err=True)
+        raise typer.Exit(2) from None
+
+
+def run_serve(given: dict[str, Any]) -> int:
+    """Returns the exit code: 0 after a signal, 2 for settings that cannot be."""
+    settings = read_settings(given)
+    if refusal := _unsafe(settings):
+        typer.echo(refusal, err=True)
         return 2
     logs.configure(settings.log_level, settings.log_format)
     try:
