@@ -19,8 +19,8 @@ from relay.push.output import Output
 Connect = Callable[[PushUrl, Listener], Connection]
 """Begins a connection at once and tells its listener, later, what becomes of it."""
 
-QUEUE_LIMIT = 1.6
-"""Seconds of video in the backlog. What the connection holds comes on top, some 0.4 s at 1 Mbit/s: 2 s together."""
+QUEUE_LIMIT = 1.5
+"""Seconds of video in the backlog. What the connection holds comes on top, some 0.5 s at 1 Mbit/s: 2 s together."""
 DRAIN = 16 * 1024
 """Bytes taken from the backlog at once, between looks whether the connection takes more."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from relay.cli.measure import audio_frames, audio_holes, is_monotonic, read_tags, video_frames
+from relay.cli.measure import audio_frames, audio_holes, read_tags, video_frames
 from relay.cli.pattern import PatternSource
 from relay.core import flv
 from relay.core.flv import Tag
@@ -243,15 +243,13 @@ async def test_half_the_bandwidth() -> None:
     # Sound: every frame, in order.
     stamps = [stamp for _, stamp in sounds]
     assert max(b - a for a, b in pairwise(stamps)) < 0.030
-    # Behind by the bound of the queue, and what a connection and the way hold.
+    # Behind by the bound of the queue, and what the way holds; live again soon.
     late = [(arrival, arrival - stamp - origin) for arrival, stamp in pictures]
     late_sounds = [(arrival, arrival - stamp - sound_origin) for arrival, stamp in sounds]
     worst = max(lateness for _, lateness in late + late_sounds)
-    print(f"worst {worst:.2f}", f"dropped {slow_task.dropped}", f"grown {grown / 1e6:.1f} MB")  # noqa: T201
+    assert worst < 2.5
     for series in (late, late_sounds):
         back = next(at for at, lateness in reversed(series) if lateness > 0.25)
-        print(f"back {back - recovered:.2f}")  # noqa: T201
         assert begun < back < recovered + 5
     assert grown < 16 * 1024 * 1024
-    frames = [Tag(flv.VIDEO, round(stamp * 1000), b"") for _, stamp in pictures]
-    assert is_monotonic(frames)
+    assert all(a < b for (_, a), (_, b) in pairwise(pictures))

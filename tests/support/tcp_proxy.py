@@ -6,7 +6,7 @@ import socket
 import struct
 from types import TracebackType
 
-BUFFER = 64 * 1024
+BUFFER = 16 * 1024
 """SO_RCVBUF towards the client: a bottleneck holds little, so that what it does is seen at once."""
 _PIECE = 4096
 
