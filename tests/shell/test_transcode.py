@@ -130,14 +130,16 @@ def test_no_click_at_a_gap(lost: int, lag: float | None) -> None:
     assert transcoder.stats.late == 0
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [2, 6])
 def test_no_click_while_packets_are_lost_at_random(seed: int) -> None:
+    """Tones at which libopus alone has steps of up to 1.75 times the source's after a concealment."""
     rng = random.Random(seed)  # noqa: S311 - a seed makes the test repeatable
-    packets = tone()
-    # The decoder has had its 100 ms to find the tone.
-    transcoder, frames = run([packet for packet in packets if packet.time < 0.2 or rng.random() > 0.1])
-    assert transcoder.stats.concealed >= 0.06
-    assert_no_click(transcoder, frames)
+    coded = opus("0.5*sin(2*PI*441*t)|0.5*sin(2*PI*630*t)", 4)
+    transcoder, frames = run([packet for packet in timed(coded) if rng.random() > 0.05])
+    assert transcoder.stats.concealed >= 0.1
+    for samples, original in zip(hear(transcoder, frames), decode_opus(coded), strict=True):
+        # What is encoded has no step above the source's; the AAC coder adds to it.
+        assert largest_step(samples[4410:]) < 1.25 * largest_step(original[4410:])
 
 
 def test_a_sound_that_begins_after_a_loss_is_not_held_down() -> None:
