@@ -1,5 +1,5 @@
 """FLV: file header, tags, and the tag bodies that RTMP messages carry as well (Adobe "Video File Format Specification"
-10.1, annex E; the bodies of H.264 and AAC: E.4.3.1 and E.4.2.2)."""
+10.1, annex E; the bodies of H.264 and AAC: E.4.3.1 and E.4.2.2; other video by FourCC: Enhanced RTMP v2)."""
 
 from dataclasses import dataclass
 
@@ -18,6 +18,11 @@ _INTER = 2 << 4 | _AVC
 _KEY_HEAD = bytes((_KEY, 1, 0, 0, 0))
 _INTER_HEAD = bytes((_INTER, 1, 0, 0, 0))
 _SEQUENCE_HEAD = bytes((_KEY, 0, 0, 0, 0))
+# Enhanced RTMP v2, ExVideoTagHeader: the upper bit, the frame type, the packet type.
+_EX_KEY, _EX_INTER = 0x90, 0xA0
+_EX_SEQUENCE_START, _EX_CODED_FRAMES, _EX_CODED_FRAMES_X = 0, 1, 3
+_EX_COMPOSED = (b"hvc1",)
+"""Those with pictures that are shown later than they are decoded; their coded frames have a composition time."""
 _AAC_HEAD = bytes((_AUDIO_FLAGS, 1))
 _AAC_SEQUENCE_HEAD = bytes((_AUDIO_FLAGS, 0))
 
@@ -37,12 +42,18 @@ class Tag:
     @property
     def is_header(self) -> bool:
         """A sequence header or metadata: what a decoder needs before any frame."""
+        if self.type == VIDEO and self.body[:1] >= b"\x80":
+            return self.body[0] & 15 == _EX_SEQUENCE_START
         return self.type == DATA or self.body[1:2] == b"\0"
 
     @property
     def is_key(self) -> bool:
         """A video key frame."""
-        return self.type == VIDEO and self.body[1:2] == b"\1" and self.body[0] >> 4 == 1
+        if self.type != VIDEO or not self.body or self.body[0] >> 4 & 7 != 1:
+            return False
+        if self.body[0] & 0x80:
+            return self.body[0] & 15 in (_EX_CODED_FRAMES, _EX_CODED_FRAMES_X)
+        return self.body[1:2] == b"\1"
 
 
 def video_body(avcc: bytes, *, key: bool, composition: int = 0) -> bytes:
@@ -59,6 +70,21 @@ def avc_sequence_header(record: bytes) -> bytes:
     return _SEQUENCE_HEAD + record
 
 
+def enhanced_video_body(fourcc: bytes, sample: bytes, *, key: bool, composition: int = 0) -> bytes:
+    """One access unit of another codec, as its MP4 samples are; `composition` as above."""
+    kind = _EX_KEY if key else _EX_INTER
+    if fourcc not in _EX_COMPOSED:
+        return bytes((kind | _EX_CODED_FRAMES,)) + fourcc + sample
+    if not composition:
+        return bytes((kind | _EX_CODED_FRAMES_X,)) + fourcc + sample
+    return bytes((kind | _EX_CODED_FRAMES,)) + fourcc + (composition & 0xFFFFFF).to_bytes(3, "big") + sample
+
+
+def enhanced_sequence_header(fourcc: bytes, record: bytes) -> bytes:
+    """`record`: hvcC, av1C or vpcC."""
+    return bytes((_EX_KEY | _EX_SEQUENCE_START,)) + fourcc + record
+
+
 def aac_body(frame: bytes) -> bytes:
     """One raw AAC frame, no ADTS header."""
     return _AAC_HEAD + frame
@@ -73,6 +99,7 @@ def metadata_body(
     *,
     width: int | None = None,
     height: int | None = None,
+    fourcc: bytes | None = None,
     frame_rate: float | None = None,
     video_bit_rate: int | None = None,
     audio: bool = True,
@@ -80,11 +107,12 @@ def metadata_body(
 ) -> bytes:
     """`onMetaData` of a live stream, so without duration (E.5). Without `width` and `height` there is no video.
 
-    Bit rates: bits per second.
+    `fourcc`: the video's in Enhanced RTMP; None: H.264. Bit rates: bits per second.
     """
     values: dict[str, amf0.Value] = {}
     if width is not None and height is not None:
-        values |= {"hasVideo": True, "width": width, "height": height, "videocodecid": _AVC}
+        codec = _AVC if fourcc is None else int.from_bytes(fourcc, "big")
+        values |= {"hasVideo": True, "width": width, "height": height, "videocodecid": codec}
         if frame_rate is not None:
             values["framerate"] = frame_rate
         if video_bit_rate is not None:

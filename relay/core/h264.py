@@ -5,6 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+from relay.core.bits import Bits, rbsp
+from relay.core.codec import Description
+
 
 class NalType(IntEnum):
     """nal_unit_type, ITU-T H.264 table 7-1."""
@@ -26,40 +29,6 @@ def nal_type(nal: bytes) -> int:
 # Profiles whose SPS tells the chroma format and the bit depths (7.3.2.1.1).
 _HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
 _EXTENDED_SAR = 255
-
-
-class _Bits:
-    """Bits of an RBSP. ValueError past the end."""
-
-    __slots__ = ("_left", "_value")
-
-    def __init__(self, nal: bytes) -> None:
-        rbsp = nal.replace(b"\x00\x00\x03", b"\x00\x00")
-        self._value = int.from_bytes(rbsp, "big")
-        self._left = 8 * len(rbsp)
-
-    def u(self, count: int) -> int:
-        self._left -= count
-        if self._left < 0:
-            raise ValueError("the NAL unit ends early")
-        return (self._value >> self._left) & ((1 << count) - 1)
-
-    def ue(self, limit: int) -> int:
-        """Exp-Golomb, unsigned (9.1); ValueError above `limit`."""
-        zeros = 0
-        while not self.u(1):
-            zeros += 1
-            if zeros > 32:
-                raise ValueError("an Exp-Golomb code of more than 32 bits")
-        value = (1 << zeros) - 1 + self.u(zeros)
-        if value > limit:
-            raise ValueError(f"a value of {value} where {limit} is the most")
-        return value
-
-    def se(self) -> int:
-        """Exp-Golomb, signed (9.1.1)."""
-        code = self.ue((1 << 32) - 1)
-        return (code + 1) // 2 if code & 1 else -(code // 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +57,7 @@ def parse_sps(nal: bytes) -> Sps:
     """Reads an SPS NAL unit (header byte included). ValueError where it is none or breaks the syntax."""
     if len(nal) < 4 or nal_type(nal) != NalType.SPS:
         raise ValueError("not an SPS")
-    bits = _Bits(nal[1:])
+    bits = Bits(rbsp(nal[1:]))
     profile, constraints, level = bits.u(8), bits.u(8), bits.u(8)
     bits.ue(31)  # seq_parameter_set_id
     chroma_format, luma_bits, chroma_bits, separate_planes = 1, 8, 8, 0
@@ -129,7 +98,7 @@ def parse_sps(nal: bytes) -> Sps:
     )
 
 
-def _skip_scaling_list(bits: _Bits, size: int) -> None:
+def _skip_scaling_list(bits: Bits, size: int) -> None:
     last = following = 8
     for _ in range(size):
         if following:
@@ -137,7 +106,7 @@ def _skip_scaling_list(bits: _Bits, size: int) -> None:
         last = following or last
 
 
-def _skip_picture_order_count(bits: _Bits) -> None:
+def _skip_picture_order_count(bits: Bits) -> None:
     kind = bits.ue(2)
     if kind == 0:
         bits.ue(12)
@@ -149,7 +118,7 @@ def _skip_picture_order_count(bits: _Bits) -> None:
             bits.se()
 
 
-def _read_vui(bits: _Bits) -> tuple[int | None, float | None]:
+def _read_vui(bits: Bits) -> tuple[int | None, float | None]:
     """max_num_reorder_frames and pictures per second (E.1.1)."""
     if bits.u(1) and bits.u(8) == _EXTENDED_SAR:
         bits.u(32)
@@ -184,7 +153,7 @@ def _read_vui(bits: _Bits) -> tuple[int | None, float | None]:
     return bits.ue(16), fps
 
 
-def _skip_hrd(bits: _Bits) -> None:
+def _skip_hrd(bits: Bits) -> None:
     count = bits.ue(31) + 1
     bits.u(8)
     for _ in range(count):
@@ -215,6 +184,27 @@ def decoder_configuration(sps: Sequence[bytes], pps: Sequence[bytes]) -> bytes:
     if first.profile in _HIGH_PROFILES:
         parts.append(bytes((0xFC | first.chroma_format, 0xF8 | first.luma_bits - 8, 0xF8 | first.chroma_bits - 8, 0)))
     return b"".join(parts)
+
+
+def describe(nals: list[bytes]) -> Description | None:
+    """Of an IDR picture; None where it is sent without parameter sets. ValueError where they cannot be read."""
+    sps = [nal for nal in nals if nal_type(nal) == NalType.SPS]
+    pps = [nal for nal in nals if nal_type(nal) == NalType.PPS]
+    if not sps or not pps:
+        return None
+    size = parse_sps(sps[0])
+    return Description(size.width, size.height, decoder_configuration(sps, pps))
+
+
+def reorder_depth(nals: list[bytes]) -> int | None:
+    """max_num_reorder_frames, where the picture brings an SPS that tells."""
+    for nal in nals:
+        if nal_type(nal) == NalType.SPS:
+            try:
+                return parse_sps(nal).max_num_reorder_frames
+            except ValueError:
+                return None
+    return None
 
 
 def parse_decoder_configuration(data: bytes) -> DecoderConfiguration:

@@ -10,18 +10,21 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class AccessUnit:
-    """One coded picture of H.264 (RFC 6184; ITU-T H.264 7.4.1.2.3)."""
+    """One coded picture."""
 
-    nals: list[bytes]
-    """NAL units in order as received, without start codes or lengths; SPS and PPS where the sender put them."""
+    parts: list[bytes]
+    """What the codec's syntax makes it of, as received and in order. H.264, H.265: NAL units without start codes or
+    lengths, parameter sets where the sender put them. AV1: OBUs, each with its size. VP8, VP9: the one frame."""
     key: bool
-    """It holds an IDR slice."""
+    """Decoding can begin with it: an IDR picture, a key frame."""
     rtp_time: int
     """Unwrapped RTP timestamp, 90 kHz."""
     time: float
     arrival: float
     composition: float = 0.0
     """Seconds from `time` until it is shown; 0 in a stream without B-frames."""
+    codec: str = "h264"
+    """A key of `relay.core.codecs.CODECS`."""
 
 
 @dataclass(slots=True)

@@ -13,7 +13,9 @@ from typing import Protocol
 
 import structlog
 
-from relay.core import flv, h264
+from relay.core import flv
+from relay.core.codec import VideoCodec
+from relay.core.codecs import CODECS
 from relay.core.media import AccessUnit, Frame, OpusPacket
 from relay.core.stream import Stream
 from relay.push.head import HEAD_LIMIT, Head
@@ -38,7 +40,9 @@ class VideoConfig:
     width: int
     height: int
     sequence_header: bytes
-    """FLV video body: AVCDecoderConfigurationRecord."""
+    """FLV video body with the codec's configuration record."""
+    fourcc: bytes | None = None
+    """Of a codec that goes by Enhanced RTMP."""
 
 
 @dataclass(slots=True)
@@ -71,7 +75,7 @@ class Feed:
         self._takers: list[FeedTaker] = []
         self._opus: list[OpusPacket] = []
         self._video_config: VideoConfig | None = None
-        self._parameter_sets: tuple[tuple[bytes, ...], tuple[bytes, ...]] = ((), ())
+        self._undescribed = False
         self._head = Head()
         self._sound: deque[MediaTag] = deque()
         """Encoded, and on its way out at `AUDIO_DELAY`."""
@@ -149,29 +153,38 @@ class Feed:
             self._give(tag)
 
     def _video_tag(self, unit: AccessUnit) -> MediaTag | None:
+        codec = CODECS[unit.codec]
         if unit.key:
-            self._take_parameter_sets(unit.nals)
+            self._describe(codec, unit.parts)
         if self._video_config is None:
             return None
-        composition = round(unit.composition * 1000)
-        body = flv.video_body(h264.length_prefixed(unit.nals), key=unit.key, composition=composition)
+        sample, composition = codec.sample(unit.parts), round(unit.composition * 1000)
+        if codec.fourcc is None:
+            body = flv.video_body(sample, key=unit.key, composition=composition)
+        else:
+            body = flv.enhanced_video_body(codec.fourcc, sample, key=unit.key, composition=composition)
         return MediaTag(flv.VIDEO, unit.time, body, unit.key, self._video_config)
 
-    def _take_parameter_sets(self, nals: list[bytes]) -> None:
-        sps = tuple(nal for nal in nals if h264.nal_type(nal) == h264.NalType.SPS)
-        pps = tuple(nal for nal in nals if h264.nal_type(nal) == h264.NalType.PPS)
-        if not sps or not pps or (sps, pps) == self._parameter_sets:
-            return
-        self._parameter_sets = (sps, pps)
+    def _describe(self, codec: VideoCodec, parts: list[bytes]) -> None:
+        """Takes what a key picture says about those that follow; where it says the same again, nothing changes."""
         try:
-            size = h264.parse_sps(sps[0])
-            record = h264.decoder_configuration(sps, pps)
+            described = codec.describe(parts)
         except ValueError as error:
             # Without a sequence header no player can decode it: it is left out rather than sent under an older one.
-            log.warning("video that cannot be described", reason=str(error), user_id=self.stream.key.user_id)
-            self._video_config = None
+            if not self._undescribed:
+                log.warning("video that cannot be described", reason=str(error), user_id=self.stream.key.user_id)
+            self._undescribed, self._video_config = True, None
             return
-        self._video_config = VideoConfig(size.width, size.height, flv.avc_sequence_header(record))
+        if described is None:
+            return
+        if codec.fourcc is None:
+            header = flv.avc_sequence_header(described.record)
+        else:
+            header = flv.enhanced_sequence_header(codec.fourcc, described.record)
+        config = VideoConfig(described.width, described.height, header, codec.fourcc)
+        self._undescribed = False
+        if config != self._video_config:
+            self._video_config = config
 
     def _give(self, tag: MediaTag) -> None:
         for taker in tuple(self._takers):

@@ -52,4 +52,4 @@ class Head:
 
 
 def _size(frame: Frame) -> int:
-    return sum(map(len, frame.nals)) if isinstance(frame, AccessUnit) else len(frame.data)
+    return sum(map(len, frame.parts)) if isinstance(frame, AccessUnit) else len(frame.data)

@@ -82,6 +82,7 @@ class Output:
         return timestamp
 
     def _metadata(self) -> bytes:
-        if self._config is None:
+        config = self._config
+        if config is None:
             return flv.metadata_body()
-        return flv.metadata_body(width=self._config.width, height=self._config.height)
+        return flv.metadata_body(width=config.width, height=config.height, fourcc=config.fourcc)

@@ -259,9 +259,9 @@ class Scene:
                 if self.honest:
                     self.check_sound(frame.data)
             else:
-                assert frame.nals
+                assert frame.parts
                 assert 0 <= frame.composition < MAX_COMPOSITION, frame.composition
-                assert all(frame.nals)
+                assert all(frame.parts)
                 if self.honest:
                     self.check_picture(frame)
 
@@ -272,9 +272,9 @@ class Scene:
         self.last_sound = index
 
     def check_picture(self, unit: AccessUnit) -> None:
-        index = int.from_bytes(unit.nals[-1][3:7], "big")
-        assert unit.nals == self.pictures[index], f"picture {index} is not whole"
-        assert unit.key == (unit.nals[-1][0] == 0x65)
+        index = int.from_bytes(unit.parts[-1][3:7], "big")
+        assert unit.parts == self.pictures[index], f"picture {index} is not whole"
+        assert unit.key == (unit.parts[-1][0] == 0x65)
         assert index > self.last_picture if unit.key else index == self.last_picture + 1, "its reference is lost"
         self.last_picture = index
 

@@ -85,8 +85,8 @@ def h264_payload(data: bytes) -> None:
         anchor = None if flags & 4 else 1.0
         depacketizer.push(around, start, start + len(payload), timestamp, flags & 1, 1.0, anchor)
         for unit in depacketizer.ready:
-            assert all(unit.nals)
-            assert unit.key == any(nal[0] & 0x1F == 5 for nal in unit.nals)
+            assert all(unit.parts)
+            assert unit.key == any(nal[0] & 0x1F == 5 for nal in unit.parts)
             # FU-A's header byte is the one thing that is made here.
-            assert sum(map(len, unit.nals)) <= came
+            assert sum(map(len, unit.parts)) <= came
         depacketizer.ready.clear()

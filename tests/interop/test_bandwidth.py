@@ -81,7 +81,7 @@ async def publish_noise(
 def rates(pictures: list[AccessUnit], window: float) -> list[float]:
     """Bits per second of each window of media time, a new one each half second."""
     first = pictures[0].time
-    sizes = [(picture.time - first, 8 * sum(map(len, picture.nals))) for picture in pictures]
+    sizes = [(picture.time - first, 8 * sum(map(len, picture.parts))) for picture in pictures]
     starts = [half / 2 for half in range(int(2 * (SECONDS - window)) + 1)]
     return [sum(size for time, size in sizes if start <= time < start + window) / window for start in starts]
 
@@ -97,7 +97,7 @@ def test_720p_gets_what_the_path_bears(transport_wide: bool, cap: int | None, le
             one = await publish_noise(url, browser, engine.received, transport_wide=transport_wide)
             key = one.pictures[0]
             assert key.key
-            sps = parse_sps(key.nals[0])
+            sps = parse_sps(key.parts[0])
             assert (sps.width, sps.height) == (1280, 720)
 
             # Reached within 3 s: the first window that counts ends there; each later one shows that it is held.

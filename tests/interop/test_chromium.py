@@ -55,7 +55,7 @@ def test_camera_and_microphone(reader: str) -> None:
 
             first = received.pictures[0]
             assert first.key
-            assert [nal[0] & 31 for nal in first.nals][:2] == [7, 8]  # SPS, PPS
+            assert [nal[0] & 31 for nal in first.parts][:2] == [7, 8]  # SPS, PPS
             assert all(p.rtp_time < q.rtp_time for p, q in zip(received.pictures, received.pictures[1:], strict=False))
             assert all(p.rtp_time < q.rtp_time for p, q in zip(received.sounds, received.sounds[1:], strict=False))
 

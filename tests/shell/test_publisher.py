@@ -41,7 +41,7 @@ def test_frames_arrive_byte_for_byte(reader: str) -> None:
                 caster.send_opus(sounds[i], i / 50)
                 await asyncio.sleep(0.002)
             await eventually(lambda: (len(received.pictures), len(received.sounds)) == (40, 60), what="all frames")
-            assert [p.nals for p in received.pictures] == pictures
+            assert [p.parts for p in received.pictures] == pictures
             assert [p.key for p in received.pictures] == [i % 10 == 0 for i in range(40)]
             assert [s.data for s in received.sounds] == sounds
             ended = asyncio.get_running_loop().time()
@@ -91,7 +91,7 @@ def test_a_lost_packet_is_sent_again(rtx: bool) -> None:
                         caster.send_packet(packet)
                 await asyncio.sleep(0.005)
             await eventually(lambda: len(received.pictures) == len(pictures), what="all pictures")
-            assert [p.nals for p in received.pictures] == pictures
+            assert [p.parts for p in received.pictures] == pictures
             assert caster.retransmitted >= 2
 
     asyncio.run(run())

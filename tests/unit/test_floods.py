@@ -68,7 +68,7 @@ def recovers(subject: Reception, sequence: int, now: float) -> None:
     for offset, payload in enumerate((SPS, PPS, b"\x65\x88\x80")):
         data = video(sequence + offset, 0x70000000, payload, marker=offset == 2)
         came += subject.receive_rtp(data, now)
-    assert any(isinstance(frame, AccessUnit) and frame.nals[-3:] == [SPS, PPS, b"\x65\x88\x80"] for frame in came)
+    assert any(isinstance(frame, AccessUnit) and frame.parts[-3:] == [SPS, PPS, b"\x65\x88\x80"] for frame in came)
 
 
 @pytest.mark.parametrize("step", [0.0, 0.001, 3.0])

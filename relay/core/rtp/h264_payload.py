@@ -1,9 +1,9 @@
 """H.264 in RTP (RFC 6184, packetization modes 0 and 1): access units out of payloads, payloads out of access units."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from relay.core.h264 import NalType
+from relay.core.rtp.payload import MAX_ACCESS_UNIT, Assembled
 from relay.core.rtp.stats import TrackStats
 
 _STAP_A = 24
@@ -12,23 +12,8 @@ _START = 0x80
 _END = 0x40
 _LEFT_OUT = (NalType.AUD, NalType.FILLER)
 
-MAX_ACCESS_UNIT = 4 << 20
-"""Bytes of RTP that one access unit may take, and of what keeping its parts costs; a larger one is malformed."""
 _PART = 32
 _UNIT = 64  # an aggregate holds hundreds of NAL units of a byte or two
-
-
-class Assembled(NamedTuple):
-    """A whole access unit, before its place on the timeline is known."""
-
-    nals: list[bytes]
-    key: bool
-    timestamp: int
-    """As on the wire."""
-    arrival: float
-    """When its last packet came."""
-    anchor: float | None
-    """When its first packet came; None where that one was late, so that it says nothing about the path."""
 
 
 class H264Depacketizer:

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from relay.core.codecs import CODECS
 from relay.core.media import Frame
 from relay.core.rtp import rtcp
 from relay.core.rtp.bandwidth import BandwidthEstimate
-from relay.core.rtp.h264_payload import starts_access_unit
 from relay.core.rtp.keyframes import KeyFrameRequests
 from relay.core.rtp.packet import EXTENSION, FIXED_HEADER, VERSION_2, payload_bounds
 from relay.core.rtp.stats import ReceptionStats, TrackStats
@@ -38,6 +38,8 @@ class TrackSpec:
     """The offer's `a=ssrc`; a source with the payload type is adopted all the same."""
     rtx_ssrc: int | None = None
     """Never taken for a media source. Retransmissions are known by their payload type, whatever their SSRC."""
+    codec: str = "h264"
+    """Of video: a key of `CODECS`."""
     parameter_sets: tuple[bytes, ...] = ()
     """SPS and PPS of the SDP; they go before each IDR picture until the stream has an SPS in band."""
 
@@ -138,7 +140,8 @@ class Reception:
             return _Track(spec, audio, None)
         deadline = settings.video_deadline if spec.nack else settings.reorder_deadline
         key_frames = KeyFrameRequests(settings.pli_interval, settings.key_frame_interval)
-        video = VideoReceiver(spec.clock_rate, clock, settings.reorder_allowance, deadline, stats, key_frames)
+        codec = CODECS[spec.codec]
+        video = VideoReceiver(codec, spec.clock_rate, clock, settings.reorder_allowance, deadline, stats, key_frames)
         video.parameter_sets = spec.parameter_sets
         return _Track(spec, video, video)
 
@@ -187,7 +190,7 @@ class Reception:
         self._sources[ssrc] = track.receiver, track.spec.payload_type
         track.receiver.start(data[2] << 8 | data[3])
         if track.video is not None:
-            begins = bounds[0] < bounds[1] and starts_access_unit(data, *bounds)
+            begins = bounds[0] < bounds[1] and track.video.codec.starts_picture(data, *bounds)
             track.video.key_frames.started(now, begins)
         if self._next_report is None:
             self._next_report = now

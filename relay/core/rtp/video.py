@@ -1,12 +1,12 @@
-"""The video track: access units that can be decoded, and the word for when an IDR picture is needed."""
+"""The video track: access units that can be decoded, and the word for when a key picture is needed."""
 
 import math
 from collections.abc import Sequence
 
-from relay.core.h264 import NalType, nal_type, parse_sps
+from relay.core.codec import VideoCodec
+from relay.core.h264 import NalType, nal_type
 from relay.core.media import AccessUnit, Frame
 from relay.core.rtp.decoding_time import DecodingTimes
-from relay.core.rtp.h264_payload import H264Depacketizer, carries_idr, starts_access_unit
 from relay.core.rtp.keyframes import KeyFrameRequests
 from relay.core.rtp.stats import TrackStats
 from relay.core.rtp.track import NO_FRAMES, TrackReceiver
@@ -16,10 +16,11 @@ _STEADY = 0.004  # seconds from picture to picture: above what the timeline slid
 
 
 class VideoReceiver(TrackReceiver):
-    """H.264 (RFC 6184). After a loss nothing comes out before the next whole IDR picture."""
+    """After a loss nothing comes out before the next whole key picture."""
 
     def __init__(
         self,
+        codec: VideoCodec,
         clock_rate: int,
         clock: TrackClock,
         allowance: float,
@@ -28,10 +29,11 @@ class VideoReceiver(TrackReceiver):
         key_frames: KeyFrameRequests,
     ) -> None:
         super().__init__(clock_rate, clock, allowance, deadline, stats)
+        self.codec = codec
         self.key_frames = key_frames
         self.parameter_sets: Sequence[bytes] = ()
         """SPS and PPS that the SDP gave (RFC 6184 8.1), until the stream brings its own."""
-        self._depacketizer = H264Depacketizer(stats)
+        self._depacketizer = codec.depacketizer(stats)
         self._shown_last = -math.inf
         """The latest time at which a picture so far is shown."""
         self._offset = 0.0
@@ -40,9 +42,7 @@ class VideoReceiver(TrackReceiver):
     def _restart_decoding(self) -> None:
         self._decoding = DecodingTimes()
         self._order_lost = False
-        """Pictures up to the next IDR picture cannot be told when to be decoded."""
-        self._sps = b""
-        self._reorder_depth: int | None = None
+        """Pictures up to the next key picture cannot be told when to be decoded."""
 
     @property
     def awaiting_key(self) -> bool:
@@ -51,7 +51,7 @@ class VideoReceiver(TrackReceiver):
     def start(self, sequence: int) -> None:
         super().start(sequence)
         self._restart_decoding()
-        self._depacketizer = H264Depacketizer(self.stats)
+        self._depacketizer = self.codec.depacketizer(self.stats)
 
     def _take(
         self, data: bytes, start: int, end: int, timestamp: int, marker: int, arrival: float, anchor: float | None
@@ -65,11 +65,11 @@ class VideoReceiver(TrackReceiver):
         frames: list[Frame] = []
         for unit in self._depacketizer.ready:
             rtp_time = self._timestamps.unwrap(unit.timestamp)
-            nals = unit.nals
+            parts = unit.parts
             if unit.key:
                 if self.parameter_sets:
-                    nals = self._with_parameter_sets(nals)
-                decoded = decoding.begin(rtp_time, self._told_depth(nals))
+                    parts = self._with_parameter_sets(parts)
+                decoded = decoding.begin(rtp_time, self.codec.reorder_depth(parts))
             else:
                 decoded = None if self._order_lost else decoding.next(rtp_time)
             stats.reordered = decoding.reordered
@@ -90,7 +90,7 @@ class VideoReceiver(TrackReceiver):
                 stats.key_frames += 1
                 self.key_frames.came(unit.arrival)
             self._shown_last = max(self._shown_last, time + composition)
-            frames.append(AccessUnit(nals, unit.key, rtp_time, time, unit.arrival, composition))
+            frames.append(AccessUnit(parts, unit.key, rtp_time, time, unit.arrival, composition, self.codec.name))
         self._depacketizer.ready.clear()
         stats.frames += len(frames)
         return frames
@@ -109,32 +109,21 @@ class VideoReceiver(TrackReceiver):
             self.parameter_sets = ()
         return [*self.parameter_sets, *nals]
 
-    def _told_depth(self, nals: list[bytes]) -> int | None:
-        """max_num_reorder_frames, where the picture's SPS, or the last one before it, tells."""
-        sps = next((nal for nal in nals if nal_type(nal) == NalType.SPS), self._sps)
-        if sps != self._sps:
-            self._sps = sps
-            try:
-                self._reorder_depth = parse_sps(sps).max_num_reorder_frames
-            except ValueError:
-                self._reorder_depth = None
-        return self._reorder_depth
-
     def _gap(self) -> None:
         self._depacketizer.gap()
 
     def _seek(self, number: int, frames: list[Frame]) -> None:
-        """While an IDR picture is awaited, one that starts behind a hole makes the hole worthless."""
+        """While a key picture is awaited, one that starts behind a hole makes the hole worthless."""
         buffer = self._buffer
         packet = buffer.packets.get(number)
         if packet is None or not self.awaiting_key or packet.start == packet.end:
             return
-        if not carries_idr(packet.data, packet.start, packet.end):
+        if not self.codec.carries_key(packet.data, packet.start, packet.end):
             return
         first, start = packet, number
         while (before := buffer.packets.get(start - 1)) is not None and before.timestamp == packet.timestamp:
             first, start = before, start - 1
-        if first.start < first.end and starts_access_unit(first.data, first.start, first.end):
+        if first.start < first.end and self.codec.starts_picture(first.data, first.start, first.end):
             self.stats.lost += buffer.skip_to(start)
             self._gap()
             self._drain(frames)

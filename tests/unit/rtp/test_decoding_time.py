@@ -68,11 +68,13 @@ def receive(units: list[tuple[list[bytes], int]], receiver: Reception, sender: R
 
 def muxed(units: list[AccessUnit]) -> bytes:
     """What a CDN gets."""
-    sps, pps = ([nal for nal in units[0].nals if h264.nal_type(nal) == kind] for kind in (7, 8))
+    sps, pps = ([nal for nal in units[0].parts if h264.nal_type(nal) == kind] for kind in (7, 8))
     tags = [flv.Tag(flv.VIDEO, 0, flv.avc_sequence_header(h264.decoder_configuration(sps, pps)))]
     for unit in units:
         at = round((unit.time - units[0].time) * 1000)
-        body = flv.video_body(h264.length_prefixed(unit.nals), key=unit.key, composition=round(unit.composition * 1000))
+        body = flv.video_body(
+            h264.length_prefixed(unit.parts), key=unit.key, composition=round(unit.composition * 1000)
+        )
         tags.append(flv.Tag(flv.VIDEO, at, body))
     return flv.file_header(audio=False, video=True) + b"".join(map(flv.write_tag, tags))
 

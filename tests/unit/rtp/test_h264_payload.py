@@ -3,7 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.core.rtp.h264_payload import MAX_ACCESS_UNIT, H264Depacketizer, carries_idr, packetize, starts_access_unit
+from relay.core.rtp.h264_payload import H264Depacketizer, carries_idr, packetize, starts_access_unit
+from relay.core.rtp.payload import MAX_ACCESS_UNIT
 from relay.core.rtp.stats import TrackStats
 
 SPS, PPS, SEI, AUD = b"\x67\x42\xe0\x1f", b"\x68\xce\x3c\x80", b"\x06\x05\x01\x00", b"\x09\x10"
@@ -23,7 +24,7 @@ class Peer:
         self.now += 0.001
         data = b"header" + payload + b"padding"
         self.depacketizer.push(data, 6, 6 + len(payload), timestamp, marker, self.now, self.now)
-        units = [unit.nals for unit in self.depacketizer.ready]
+        units = [unit.parts for unit in self.depacketizer.ready]
         self.depacketizer.ready.clear()
         return units
 

@@ -64,7 +64,7 @@ def test_a_picture_comes_out_with_its_marker_packet() -> None:
     assert feed(receiver, packets[:-1]) == []
     (unit,) = feed(receiver, packets[-1:], NOW + 0.01)
     assert isinstance(unit, AccessUnit)
-    assert unit.nals == picture(0, key=True)
+    assert unit.parts == picture(0, key=True)
     assert (unit.key, unit.arrival, unit.time) == (True, NOW + 0.01, NOW)
 
 
@@ -90,7 +90,7 @@ def test_parameter_sets_of_the_sdp_go_before_each_idr_picture_until_the_stream_b
     ]
     units = [frame for some in packets for frame in feed(receiver, some) if isinstance(frame, AccessUnit)]
 
-    assert [unit.nals for unit in units] == [
+    assert [unit.parts for unit in units] == [
         [*given, *pictures[0]], pictures[1], [*given, *pictures[2]], own[0], own[1]
     ]  # fmt: skip
 
@@ -107,7 +107,7 @@ def test_reordered_packets_are_put_in_order_without_a_nack() -> None:
     assert nacked(receiver, NOW) == []
     (unit,) = feed(receiver, packets[:1], NOW + 0.01)
     assert isinstance(unit, AccessUnit)
-    assert unit.nals == picture(1, key=False)
+    assert unit.parts == picture(1, key=False)
     assert receiver.stats.tracks[0].recovered == 0
 
 
@@ -162,7 +162,7 @@ def test_a_retransmission_fills_the_hole(*, rtx: bool) -> None:
     (unit,) = feed(receiver, [again], NOW + 0.05)
 
     assert isinstance(unit, AccessUnit)
-    assert unit.nals == picture(1, key=False)
+    assert unit.parts == picture(1, key=False)
     assert receiver.stats.tracks[0].recovered == 1
     assert receiver.stats.foreign == 0
     # The same again, and a probe of padding on the retransmission SSRC: nothing happens.

@@ -22,9 +22,9 @@ def check_what_came_out(session: Session) -> None:
     """Byte for byte, in order, nothing that refers to a picture that did not come out."""
     shown = None
     for unit in session.units:
-        index = picture_index(unit.nals)
-        assert unit.nals == session.sent_units[index]
-        assert unit.key == (len(unit.nals) == 3)
+        index = picture_index(unit.parts)
+        assert unit.parts == session.sent_units[index]
+        assert unit.key == (len(unit.parts) == 3)
         assert unit.rtp_time % 2**32 == (index * 3000 - 90000) % 2**32
         assert index > (-1 if shown is None else shown)
         assert unit.key or index - 1 == shown
@@ -44,7 +44,7 @@ def test_random_harm(harm: Harm, seed: int, *, rtx: bool) -> None:
 
     check_what_came_out(session)
     # The network healed at 3 s: by now pictures and sound flow again, up to what is on its way.
-    assert picture_index(session.units[-1].nals) >= len(session.sent_units) - 7
+    assert picture_index(session.units[-1].parts) >= len(session.sent_units) - 7
     assert int.from_bytes(session.sounds[-1].data[:4], "big") >= len(session.sent_sounds) - 11
 
 

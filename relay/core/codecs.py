@@ -1,0 +1,28 @@
+"""The video codecs by SDP name. H.264 goes into plain FLV; the others need Enhanced RTMP (v1, v2), where it is on."""
+
+from relay.core import h264, vp8
+from relay.core.codec import VideoCodec, never_reorders
+from relay.core.rtp import h264_payload, vp8_payload
+
+H264 = VideoCodec(
+    name="h264",
+    fourcc=None,
+    depacketizer=h264_payload.H264Depacketizer,
+    starts_picture=h264_payload.starts_access_unit,
+    carries_key=h264_payload.carries_idr,
+    reorder_depth=h264.reorder_depth,
+    describe=h264.describe,
+    sample=h264.length_prefixed,
+)
+VP8 = VideoCodec(
+    name="vp8",
+    fourcc=b"vp08",
+    depacketizer=vp8_payload.Vp8Depacketizer,
+    starts_picture=vp8_payload.starts_picture,
+    carries_key=vp8_payload.starts_key_picture,
+    reorder_depth=never_reorders,
+    describe=vp8.describe,
+    sample=b"".join,
+)
+
+CODECS = {codec.name: codec for codec in (H264, VP8)}
