@@ -177,6 +177,9 @@ async def test_the_stream_survives(
         assert max(freezes, default=0.0) < 2.0 + RTT
         # It lives to the end.
         assert pictures[-1].timestamp > audio_frames(run.tags)[-1].timestamp - 1500
+    offsets = [abs(offset) for offset in av_offsets(run.path)]
+    assert len(offsets) >= 8
+    assert percentile(offsets, 95) <= 0.080
 
 
 async def test_after_a_blackout_pictures_are_back_at_once(cdn: Nginx, clip: Path) -> None:
