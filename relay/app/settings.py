@@ -92,6 +92,11 @@ class Settings(BaseSettings):
         None, description="host:port of a STUN server that tells this host's public address; unset: nobody is asked"
     )
     max_video_bitrate: int | None = Field(None, ge=50, description="kbit/s publishers are told not to exceed")
+    enhanced_rtmp: Annotated[list[Literal["vp8"]], NoDecode, BeforeValidator(_comma_separated)] = Field(
+        [],
+        description="video codecs besides H.264 that are passed on by Enhanced RTMP, comma-separated: vp8. "
+        "Only for CDNs that take them",
+    )
     reader: Literal["auto", "hook", "batch"] = Field("auto", description="how datagrams are read")
     tick_ms: float = Field(
         20, ge=2, le=100, description="milliseconds between looks at the sockets: latency against cost"
@@ -135,6 +140,7 @@ class Settings(BaseSettings):
                 stun_server=self.stun_server,
                 reader=self.reader,
                 max_video_bitrate=self.max_video_bitrate,
+                enhanced_codecs=tuple(self.enhanced_rtmp),
             ),
             audio_coder=self.audio_coder,
             audio_bit_rate=self.audio_bit_rate,

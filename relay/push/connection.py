@@ -63,12 +63,19 @@ class Connection(asyncio.Protocol):
     """`open` it; after PublishStarted `send` tags and `flush` once a tick, while `writable`; `poll` once a tick too."""
 
     def __init__(
-        self, url: PushUrl, listener: Listener, *, connect_timeout: float, publish_timeout: float, stall_timeout: float
+        self,
+        url: PushUrl,
+        listener: Listener,
+        *,
+        fourccs: tuple[str, ...],
+        connect_timeout: float,
+        publish_timeout: float,
+        stall_timeout: float,
     ) -> None:
         self._url = url
         self._listener: Listener | None = listener
         self._loop = asyncio.get_running_loop()
-        self._publisher = Publisher(url, nonce=os.urandom(NONCE_SIZE))
+        self._publisher = Publisher(url, nonce=os.urandom(NONCE_SIZE), fourccs=fourccs)
         self._transport: asyncio.Transport | None = None
         self._closed = self._loop.create_future()
         self._opening: asyncio.Task[None] | None = None
@@ -90,6 +97,7 @@ class Connection(asyncio.Protocol):
         listener: Listener,
         *,
         tls: ssl.SSLContext | None = None,
+        fourccs: tuple[str, ...] = (),
         connect_timeout: float = 5.0,
         publish_timeout: float = 10.0,
         stall_timeout: float = STALL_TIMEOUT,
@@ -97,11 +105,13 @@ class Connection(asyncio.Protocol):
         """Starts name lookup, TCP, TLS for `rtmps` and publishing; what comes of it is told to `listener`, later.
 
         Seconds: `connect_timeout` until TCP and TLS stand, `publish_timeout` until PublishStarted, both from now;
-        `stall_timeout` without progress while data waits. `tls`: `default_tls()` if not given.
+        `stall_timeout` without progress while data waits. `tls`: `default_tls()` if not given. `fourccs`: as for
+        `core.rtmp.Publisher`.
         """
         connection = cls(
             url,
             listener,
+            fourccs=fourccs,
             connect_timeout=connect_timeout,
             publish_timeout=publish_timeout,
             stall_timeout=stall_timeout,

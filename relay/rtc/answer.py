@@ -1,11 +1,12 @@
-"""What a WHIP offer gets for an answer (RFC 9725, RFC 9429): H.264 and Opus, received only, on one transport.
+"""What a WHIP offer gets for an answer (RFC 9725, RFC 9429): one video codec and Opus, received only, on one transport.
 
 `decide` reads and judges, `write_answer` puts the verdict into words; both are pure. The choices are those of the
-media contract: what lets real publishers send good pictures to a CDN that takes H.264.
+media contract: what lets real publishers send good pictures to a CDN that takes H.264; see `video_codec` for
+the others.
 """
 
 import base64
-import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,7 +16,7 @@ from relay.core.h264 import NalType, nal_type, parse_sps
 from relay.core.offer import OfferMalformed, OfferRefused
 from relay.core.rtp import twcc
 from relay.core.rtp.reception import TrackSpec
-from relay.rtc import sdp
+from relay.rtc import sdp, video_codec
 from relay.rtc.parameters import LocalParameters, RemoteParameters
 from relay.rtc.simulcast import highest_rid
 
@@ -25,8 +26,6 @@ _OPUS_PARAMETERS = "minptime=10;useinbandfec=1;stereo=1;maxaveragebitrate=128000
 _MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
 _STREAM_ID = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
 _REPAIRED_ID = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"
-_PROFILES = (0x42, 0x4D, 0x64)
-"""profile_idc of (constrained) baseline, main and (constrained) high: what CDNs and players decode."""
 _PROTOCOLS = ("UDP/TLS/RTP/SAVPF", "UDP/TLS/RTP/SAVP", "RTP/SAVPF", "RTP/SAVP")
 
 
@@ -53,6 +52,7 @@ class AcceptedSection:
             nack=self.section.kind == "audio" or "nack" in self.codec.feedback,
             ssrc=ssrc,
             rtx_ssrc=rtx_ssrc if self.rtx else None,
+            codec=self.codec.name if self.section.kind == "video" else "",
             parameter_sets=_parameter_sets(self.codec),
         )
 
@@ -87,11 +87,12 @@ def _transport_extension(accepted: AcceptedSection) -> int | None:
     return accepted.section.extension(twcc.URI) if "transport-cc" in accepted.codec.feedback else None
 
 
-def decide(text: str) -> Decision:
-    """`OfferMalformed` (400) or `OfferRefused` (406), each with what to do about it."""
+def decide(text: str, enhanced: Collection[str] = ()) -> Decision:
+    """`OfferMalformed` (400) or `OfferRefused` (406), each with what to do about it. `enhanced`: video codecs taken
+    besides H.264, names as in `relay.core.codecs`."""
     offer = sdp.parse_session(text)
     accepted = tuple(
-        _accept(index, section)
+        _accept(index, section, enhanced)
         for index, section in enumerate(offer.media)
         if section.kind in ("audio", "video") and _sends(section)
     )
@@ -127,7 +128,7 @@ def _refuse_nothing_sent(offer: sdp.Description) -> None:
     )
 
 
-def _accept(index: int, section: sdp.Section) -> AcceptedSection:
+def _accept(index: int, section: sdp.Section, enhanced: Collection[str]) -> AcceptedSection:
     if section.protocol not in _PROTOCOLS:
         raise OfferRefused(
             f"The {section.kind} section is offered over {section.protocol[:40]}; only DTLS-SRTP is taken."
@@ -138,33 +139,12 @@ def _accept(index: int, section: sdp.Section) -> AcceptedSection:
             'Use rtcpMuxPolicy "require".'
         )
     codecs = section.codecs()
-    codec = _choose_h264(codecs) if section.kind == "video" else _choose_opus(codecs)
+    codec = video_codec.choose(codecs, enhanced) if section.kind == "video" else _choose_opus(codecs)
     rtx = next((c for c in codecs if c.name == "rtx" and c.parameters.get("apt") == str(codec.payload_type)), None)
     return AcceptedSection(index, section, codec, rtx, highest_rid(section))
 
 
-def _choose_h264(codecs: list[sdp.Codec]) -> sdp.Codec:
-    usable = [c for c in codecs if c.name == "h264" and c.clock_rate == 90000 and _usable_h264(c)]
-    for mode in ("1", "0"):
-        for codec in usable:
-            if codec.parameters.get("packetization-mode", "0") == mode:
-                return codec
-    offered = ", ".join(dict.fromkeys(c.rtpmap.split("/")[0][:20] for c in codecs if c.name not in _REPAIR)) or "none"
-    raise OfferRefused(
-        f"The offer has no H.264 video that can be passed on (codecs offered: {offered}). RTMP carries H.264 in "
-        "baseline, main or high profile. In a browser, put H264 first with RTCRtpTransceiver.setCodecPreferences; "
-        "in Firefox, enable the OpenH264 plugin; or publish from a browser or encoder that has H.264."
-    )
-
-
 _MAX_PARAMETER_SETS = 8
-_REPAIR = ("rtx", "red", "ulpfec", "flexfec-03")
-
-
-def _usable_h264(codec: sdp.Codec) -> bool:
-    """RFC 6184 section 8.1; without a profile-level-id it is baseline."""
-    profile = codec.parameters.get("profile-level-id", "42000a")
-    return re.fullmatch(r"[0-9A-Fa-f]{6}", profile) is not None and int(profile[:2], 16) in _PROFILES
 
 
 def _parameter_sets(codec: sdp.Codec) -> tuple[bytes, ...]:
@@ -260,11 +240,12 @@ def _codec_lines(kind: str, codec: sdp.Codec, max_video_bitrate: int | None) -> 
         # Browsers do not offer NACK for Opus, but honour it when it is answered: it repairs most losses.
         return [*lines, f"a=rtcp-fb:{number} nack", f"a=fmtp:{number} {_OPUS_PARAMETERS}"]
     lines += [f"a=rtcp-fb:{number} {word}" for word in _FEEDBACK if word in codec.feedback]
-    kept = [f"{name}={codec.parameters[name]}" for name in _H264_PARAMETERS if name in codec.parameters]
     start = START_BITRATE if max_video_bitrate is None else min(START_BITRATE, max_video_bitrate)
-    return [*lines, f"a=fmtp:{number} {';'.join([*kept, f'x-google-start-bitrate={start}'])}"]
+    return [
+        *lines,
+        f"a=fmtp:{number} {';'.join([*video_codec.answered_parameters(codec), f'x-google-start-bitrate={start}'])}",
+    ]
 
 
 _FEEDBACK = ("goog-remb", "ccm fir", "nack", "nack pli")
 """What is answered where it is offered; transport-cc where its header extension is, too."""
-_H264_PARAMETERS = ("level-asymmetry-allowed", "packetization-mode", "profile-level-id")

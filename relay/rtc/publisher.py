@@ -60,7 +60,7 @@ class PublisherSession:
         Nothing happens before the caller gives way to the event loop, so it can set `on_frame` and `on_closed` first.
         `OfferMalformed`, `OfferRefused` or `NotTakingWork`.
         """
-        decision = decide(offer)
+        decision = decide(offer, settings.enhanced_codecs)
         session = cls(decision, settings)
         transport = session._transport
         try:

@@ -27,4 +27,6 @@ class RtcSettings:
     """Seconds from the answer to a finished DTLS handshake; a session that takes longer is closed."""
     max_video_bitrate: int | None = None
     """kbit/s that a publisher is told not to exceed, by the answer (b=AS, b=TIAS) and by REMB; None: no word of it."""
+    enhanced_codecs: tuple[str, ...] = ()
+    """Video codecs taken besides H.264, which go to CDNs by Enhanced RTMP; names as in `relay.core.codecs`."""
     reception: ReceptionSettings = field(default_factory=ReceptionSettings)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from relay.core.codecs import CODECS
 from relay.push.transcode import DEFAULT_BIT_RATE, DEFAULT_CODER
 from relay.rtc.settings import RtcSettings
 
@@ -20,3 +21,9 @@ class WorkerSettings:
     """Running pushes at once."""
     first_timestamp: int = 0
     """Milliseconds at which each push's RTMP clock begins."""
+
+    @property
+    def fourccs(self) -> tuple[str, ...]:
+        """Of the video that may be pushed by Enhanced RTMP."""
+        codecs = (CODECS[name] for name in self.rtc.enhanced_codecs)
+        return tuple(codec.fourcc.decode() for codec in codecs if codec.fourcc is not None)

@@ -66,7 +66,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         self._around = Surroundings(
             settings=self.settings,
-            connect=lambda url, listener: Connection.open(url, listener),
+            connect=lambda url, listener: Connection.open(url, listener, fourccs=self.settings.fourccs),
             clock=loop.time,
             wall=lambda: time.time_ns() // 1_000_000,
             jitter=random.random,

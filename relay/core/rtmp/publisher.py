@@ -8,6 +8,7 @@ import enum
 from dataclasses import dataclass
 
 from relay.core.push_url import PushUrl
+from relay.core.rtmp import amf0
 from relay.core.rtmp.messages import Command, Message, Type, parse_command
 from relay.core.rtmp.peer import Peer
 
@@ -78,11 +79,13 @@ Event = Connected | PublishStarted | Refused | Closed | ProtocolFailed
 class Publisher:
     """Sans-I/O: bytes in, events out; write what `data_to_send` gives after every call and at the start."""
 
-    __slots__ = ("_chunk_size", "_peer", "_stream_id", "_url", "state")
+    __slots__ = ("_chunk_size", "_fourccs", "_peer", "_stream_id", "_url", "state")
 
-    def __init__(self, url: PushUrl, *, nonce: bytes, chunk_size: int = 65536) -> None:
-        """`nonce`: 1528 random bytes. `chunk_size`: bytes; SRS takes 65536 at most."""
+    def __init__(self, url: PushUrl, *, nonce: bytes, chunk_size: int = 65536, fourccs: tuple[str, ...] = ()) -> None:
+        """`nonce`: 1528 random bytes. `chunk_size`: bytes; SRS takes 65536 at most. `fourccs`: of video that may be
+        sent by Enhanced RTMP."""
         self._url = url
+        self._fourccs = fourccs
         self._chunk_size = chunk_size
         self._peer = Peer(nonce, max_message=MAX_MESSAGE)
         self._stream_id = 0
@@ -126,12 +129,15 @@ class Publisher:
         self.state = State.ENDED
 
     def _connect(self) -> None:
-        self._peer.command(
-            0,
-            "connect",
-            _CONNECT,
-            {"app": self._url.app, "type": "nonprivate", "flashVer": FLASH_VERSION, "tcUrl": self._url.tc_url},
-        )
+        request: dict[str, amf0.Value] = {
+            "app": self._url.app,
+            "type": "nonprivate",
+            "flashVer": FLASH_VERSION,
+            "tcUrl": self._url.tc_url,
+        }
+        if self._fourccs:
+            request["fourCcList"] = self._fourccs
+        self._peer.command(0, "connect", _CONNECT, request)
         self.state = State.CONNECT
 
     def _message(self, message: Message, events: list[Event]) -> None:
