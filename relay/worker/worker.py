@@ -183,6 +183,8 @@ class Worker:
             task_id=snapshot.spec.key.task_id,
             state=snapshot.state.value,
             push_url=str(snapshot.spec.push_url),
+            connects=snapshot.connects,
+            dropped=snapshot.dropped,
             error=snapshot.last_error,
         )
         self._on_task_change(snapshot)
