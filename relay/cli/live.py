@@ -81,6 +81,7 @@ class LivePublisher:
                 # Never longer than this without a look at what the receiver asks for.
                 await asyncio.sleep(min(wait, 0.02))
                 self.caster.tick(loop.time())
+            self.caster.tick(loop.time())  # late, too: what is lost is asked for most when there is most to do
             if -wait > CATCH_UP:
                 origin -= wait
             if not self._playing or (seconds is not None and loop.time() - began >= seconds):
