@@ -85,7 +85,7 @@ class Claim:
             for headers in self._canonical_headers():
                 canonical = _canonical_request(self._request, query, headers, self._signed_headers, payload_hash)
                 expected = _sign(key, self._timestamp, self._scope, canonical)
-                found |= hmac.compare_digest(expected.encode(), self._signature.encode())
+                found |= hmac.compare_digest(expected.encode(), self._signature.encode(errors="surrogateescape"))
         return found and intact
 
     def _canonical_queries(self) -> Iterator[str]:

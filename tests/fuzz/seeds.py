@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import base64
 import hashlib
 import itertools
 import json
@@ -23,7 +24,8 @@ from relay.core.rtmp.publisher import Publisher, State
 from relay.core.rtp import rtcp
 from relay.core.rtp.h264_payload import packetize
 from relay.core.rtp.sender import RtpSender
-from tests.fuzz import rtmp, sdp
+from relay.core.token import Privilege, RoomToken, issue
+from tests.fuzz import credentials, rtmp, sdp
 from tests.fuzz.reception import AUDIO_PT, RTX_PT, STEPS, VIDEO_PT, Scene, dressed
 from tests.fuzz.runs import work_folder
 from tests.fuzz.tape import blob
@@ -254,6 +256,17 @@ def name_seeds() -> None:
     put("control_api", "seed-no-action", b"\3\0\0" + blob(b"Action=&Version=x&a=b"))
 
 
+def credential_seeds() -> None:
+    for name, data in credentials.signed_requests().items():
+        put("signature", f"seed-{name}", data)
+    for number, privileges in enumerate(({Privilege.PUBLISH: 0}, {7: 5, Privilege.SUBSCRIBE: 2**32 - 1})):
+        said = RoomToken("room", "user", 7, 1_700_000_000, 2_000_000_000 * (1 - number), privileges)
+        text = issue(said, app_id=credentials.APP_ID, app_key=credentials.APP_KEY)
+        put("room_token", f"seed-text-{number}", b"\0" + text.encode())
+        content = base64.b64decode(text[len("001" + credentials.APP_ID) :])
+        put("room_token", f"seed-message-{number}", b"\1" + content[2 : 2 + int.from_bytes(content[:2], "little")])
+
+
 def rtmp_seeds() -> None:
     values = {
         "metadata": flv.metadata_body(width=1280, height=720, frame_rate=30.0, video_bit_rate=2_000_000),
@@ -392,7 +405,16 @@ def main() -> None:
         for name in sys.argv[2:]:
             merge(name)
         return
-    for make in (rtp_seeds, reception_seeds, media_seeds, sdp_seeds, name_seeds, rtmp_seeds, nginx_seeds):
+    for make in (
+        rtp_seeds,
+        reception_seeds,
+        media_seeds,
+        sdp_seeds,
+        name_seeds,
+        credential_seeds,
+        rtmp_seeds,
+        nginx_seeds,
+    ):
         make()
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from relay.api.errors import ApiError
 from relay.core.offer import PublishError
 from relay.core.rtmp.amf0 import Amf0Error
-from tests.fuzz import faces, media, reception, rtmp, rtp, sdp
+from relay.core.token import TokenError
+from tests.fuzz import credentials, faces, media, reception, rtmp, rtp, sdp
 
 CORPUS = Path(__file__).parent / "corpus"
 
@@ -80,6 +81,19 @@ _JSON_WORDS = (
     *(b'{"a":' * 30, b'"\\ud800"', b"\xff", b"1" * 40, b'""', b"{}", b"&AppId=a&RoomId=b&TaskId=%ff"),
 )
 _URL_WORDS = (b"rtmp://", b"rtmps://", b"@", b"[::1]", b":65536", b"?token=", b"%2F", b"/", b"//", b"\xc2\xa0", b"%25")
+_SIGNATURE_WORDS = (
+    *(
+        b"X-Signature=",
+        b"X-SignedQueries=",
+        b"X-SignedHeaders=",
+        b"X-Date=",
+        b"X-Expires=",
+        b"X-Credential=",
+        b"%ff",
+        b";",
+    ),
+    *(b"HMAC-SHA256 ", b"Credential=AKID/", b", SignedHeaders=", b"/rtc/request", b"host;x-date", b":443", b"&", b"+"),
+)
 _PATH_WORDS = (b"/whip/app/room/user", b"/0/id", b"?StreamType=1", b"%00", b"..", b"//", b"\xff", *_SDP_WORDS[:12])
 
 TARGETS = {
@@ -99,6 +113,8 @@ TARGETS = {
         Target("flv_tags", rtmp.flv_tags, max_size=4096, short=600),
         Target("push_url", faces.push_url, (ValueError,), max_size=3000, short=3000, words=_URL_WORDS),
         Target("ident", faces.ident, (UnicodeDecodeError,), max_size=256, short=3000),
+        Target("signature", credentials.signature, max_size=2048, short=700, words=_SIGNATURE_WORDS),
+        Target("room_token", credentials.room_token, (TokenError,), max_size=2048, short=3000),
         Target("feed", media.feed, max_size=4096, short=40),
         Target("control_api", faces.control_api, (ApiError,), max_size=8192, short=1500, words=_JSON_WORDS),
         Target("whip", faces.whip, max_size=8192, short=500, words=_PATH_WORDS),
