@@ -2,6 +2,7 @@
 
 import functools
 import io
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,6 +11,7 @@ from itertools import islice
 import av
 
 from relay.cli.pattern import pictures
+from relay.core.flv import VIDEO, TagReader
 
 WIDTH, HEIGHT, FPS = 160, 120, 30
 TICK = 90000 // FPS
@@ -61,7 +63,13 @@ class Decoded:
 
 def decode(flv: bytes) -> Decoded:
     """Demuxes and decodes the video of an FLV file, strictly: an error of any kind raises."""
-    with av.open(io.BytesIO(flv), "r", format="flv") as container:
+    if b"\x90vp08" in flv[:1000]:
+        return _decode(_ivf(flv), "ivf")  # FFmpeg 8 has VP8 in no FLV
+    return _decode(flv, "flv")
+
+
+def _decode(file: bytes, form: str) -> Decoded:
+    with av.open(io.BytesIO(file), "r", format=form) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
         stream.codec_context.options = {"err_detect": "explode"}
@@ -72,3 +80,13 @@ def decode(flv: bytes) -> Decoded:
             times.append(frame.time or 0.0)
             size = frame.width, frame.height
         return Decoded(stream.codec_context.codec.canonical_name, times, size)
+
+
+def _ivf(flv: bytes) -> bytes:
+    """The VP8 frames of an FLV file, with their times in milliseconds."""
+    parts = [struct.pack("<4sHH4sHHIIII", b"DKIF", 0, 32, b"VP80", 0, 0, 1000, 1, 0, 0)]
+    for tag in TagReader().receive(flv):
+        if tag.type == VIDEO and tag.body[:1] in (b"\x91", b"\xa1"):
+            assert tag.body[1:5] == b"vp08"
+            parts.append(struct.pack("<IQ", len(tag.body) - 5, tag.timestamp) + tag.body[5:])
+    return b"".join(parts)

@@ -43,6 +43,28 @@ def test_metadata_tells_what_ffmpegs_tells():
     assert "duration" not in ours
 
 
+def test_enhanced_bodies_of_vp8():
+    """FFmpeg has VP8 in no FLV: by bytes, as Enhanced RTMP v2 has it (ExVideoTagHeader)."""
+    assert flv.enhanced_video_body(b"vp08", b"frame", key=True) == b"\x91vp08frame"
+    assert flv.enhanced_video_body(b"vp08", b"frame", key=False) == b"\xa1vp08frame"
+    assert flv.enhanced_sequence_header(b"vp08", b"record") == b"\x90vp08record"
+    _, values = amf0.decode(flv.metadata_body(width=WIDTH, height=HEIGHT, fourcc=b"vp08"))
+    assert values["videocodecid"] == 0x76703038
+
+
+def test_kinds_of_enhanced_tags():
+    def kinds(body):
+        tag = Tag(flv.VIDEO, 0, body)
+        return tag.is_header, tag.is_key
+
+    assert kinds(flv.enhanced_sequence_header(b"hvc1", b"")) == (True, False)
+    for composition in (0, 40):
+        key, inter = (flv.enhanced_video_body(b"hvc1", b"\0", key=k, composition=composition) for k in (True, False))
+        assert kinds(key) == (False, True)
+        assert kinds(inter) == (False, False)
+    assert kinds(flv.enhanced_video_body(b"av01", b"\0\0", key=True)) == (False, True)
+
+
 def test_metadata_of_sound_alone():
     _, values = amf0.decode(flv.metadata_body())
     assert values["hasAudio"] is True

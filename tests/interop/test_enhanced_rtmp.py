@@ -1,0 +1,106 @@
+"""Publishers without H.264 in a deployment that takes their codecs: Enhanced RTMP, as FFmpeg reads it."""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from relay.cli.measure import audio_holes, is_monotonic, read_tags
+from relay.core import flv
+from relay.push.sink import Sink
+from relay.rtc.settings import RtcSettings
+from relay.worker.settings import WorkerSettings
+from tests.support.chromium import chromium
+from tests.support.coded import decode
+from tests.support.eventually import eventually
+from tests.support.relay import running_relay
+
+OFFERS = Path(__file__).parents[2] / "fixtures" / "sdp"
+FIREFOX = (OFFERS / "firefox-vp8.offer.sdp").read_text()
+CHROMIUM = (OFFERS / "cr-basic.offer.sdp").read_text()
+FOURCC = {"vp8": b"vp08"}
+PREFER = """name => {
+  const add = RTCPeerConnection.prototype.addTransceiver;
+  RTCPeerConnection.prototype.addTransceiver = function (track, init) {
+    const transceiver = add.call(this, track, init);
+    if (track.kind == "video") {
+      const codecs = RTCRtpSender.getCapabilities("video").codecs;
+      transceiver.setCodecPreferences(codecs.filter(c => [`video/${name}`, "video/rtx"].includes(c.mimeType)));
+    }
+    return transceiver;
+  };
+}"""
+
+
+def taking(*codecs: str) -> WorkerSettings:
+    return WorkerSettings(rtc=RtcSettings(addresses=("127.0.0.1",), enhanced_codecs=codecs))
+
+
+@pytest.mark.parametrize("codec", FOURCC)
+async def test_chromium_reaches_the_cdn(codec: str, tmp_path: Path) -> None:
+    tags: list[flv.Tag] = []
+    sink = Sink(directory=tmp_path, on_tag=lambda stream, tag, arrival: tags.append(tag))
+    port = await sink.start()
+    try:
+        async with running_relay(taking(codec)) as relay, chromium() as browser:
+            await relay.start(f"rtmp://127.0.0.1:{port}/live/key")
+            await browser.page.evaluate(PREFER, codec.upper())
+            await browser.publish(relay.whip_url(), {"audio": True, "video": {"width": 640, "height": 360}})
+
+            async def sent() -> bool:
+                task = await relay.task()
+                return task.video_sent > 120 and task.audio_sent > 200
+
+            await eventually(sent, within=60, what="some seconds of media")
+            assert (await browser.stats())["video"]["codec"]["mimeType"].lower() == f"video/{codec}"
+            await relay.stop()
+            await eventually(lambda: not sink.streams)
+    finally:
+        await sink.close()
+    assert_plays(tmp_path / "key.flv", FOURCC[codec])
+
+
+def assert_plays(path: Path, fourcc: bytes) -> None:
+    tags = read_tags(path)
+    assert audio_holes(tags) == []
+    video = [tag for tag in tags if tag.type == flv.VIDEO]
+    assert {tag.body[1:5] for tag in video} == {fourcc}
+    pictures = [tag for tag in video if not tag.is_header]
+    assert video[0].is_header
+    assert pictures[0].is_key
+    assert is_monotonic(pictures)
+    keys = [picture.timestamp for picture in pictures if picture.is_key]
+    assert len(keys) >= 2, "key frames come on request"
+    assert all(later - earlier < 4000 for earlier, later in pairwise(keys))
+    shown = decode(path.read_bytes())
+    assert len(shown.times) == len(pictures)
+
+
+async def post(url: str, offer: str) -> httpx.Response:
+    async with httpx.AsyncClient(timeout=10) as client:
+        return await client.post(url, content=offer, headers={"Content-Type": "application/sdp"})
+
+
+def answered(response: httpx.Response) -> dict[str, Any]:
+    video = response.text.split("m=video ")[1]
+    return {"port": int(video.split()[0]), "video": video}
+
+
+async def test_firefox_without_h264_is_taken_with_the_setting_alone() -> None:
+    async with running_relay(taking()) as relay:
+        refused = await post(relay.whip_url(), FIREFOX)
+        assert refused.status_code == 406
+        assert "VP8" in refused.json()["detail"]
+    async with running_relay(taking("vp8")) as relay:
+        taken = await post(relay.whip_url(), FIREFOX)
+        assert taken.status_code == 201
+        assert "VP8/90000" in answered(taken)["video"]
+        assert answered(taken)["port"] > 0
+
+
+async def test_h264_is_preferred_where_it_is_offered() -> None:
+    async with running_relay(taking("vp8")) as relay:
+        taken = await post(relay.whip_url(), CHROMIUM)
+        assert "H264/90000" in answered(taken)["video"]
