@@ -1,6 +1,7 @@
 """The envelope of every answer: `Result` or an error, and `ResponseMetadata` (control-api, section 2)."""
 
 import secrets
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,8 +18,10 @@ def new_request_id() -> str:
     return f"{datetime.now(UTC):%Y%m%d%H%M%S}{secrets.token_hex(10).upper()}"
 
 
-def _respond(status: int, content: dict[str, Any], request_id: str) -> JSONResponse:
-    return JSONResponse(content, status, headers={"X-Tt-Logid": request_id})
+def _respond(
+    status: int, content: dict[str, Any], request_id: str, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    return JSONResponse(content, status, headers={**(headers or {}), "X-Tt-Logid": request_id})
 
 
 def _metadata(request_id: str, action: str, version: str) -> dict[str, Any]:
@@ -41,4 +44,4 @@ def failure(error: ApiError, *, request_id: str, action: str, version: str) -> J
     if error.code_n is not None:
         body["CodeN"] = error.code_n
     metadata = _metadata(request_id, action, version) if action else {"RequestId": request_id}
-    return _respond(error.status, {"ResponseMetadata": {**metadata, "Error": body}}, request_id)
+    return _respond(error.status, {"ResponseMetadata": {**metadata, "Error": body}}, request_id, error.headers)

@@ -1,6 +1,7 @@
 """Every way the control API says no: code, HTTP status and words, in one place (control-api, section 2)."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +12,8 @@ class ApiError(Exception):
     code: str
     message: str
     code_n: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Of the answer."""
 
 
 # Gateway errors: said before any service has seen the request.
@@ -20,17 +23,56 @@ def missing_parameter(name: str) -> ApiError:
     return ApiError(400, "MissingParameter", f"The request is missing {name} parameter.", 100002)
 
 
+def missing_authentication_token() -> ApiError:
+    return ApiError(401, "MissingAuthenticationToken", "Request is missing Authentication Token.", 100003)
+
+
+def missing_timestamp() -> ApiError:
+    return ApiError(400, "MissingRequestInfo", "The request is missing timestamp information.", 100004)
+
+
+def missing_signature() -> ApiError:
+    return ApiError(401, "MissingSignature", "The request is missing signature.", 100005)
+
+
+def invalid_timestamp() -> ApiError:
+    return ApiError(400, "InvalidTimestamp", "The Signature of the request is expired.", 100006)
+
+
 def invalid_action_or_version(action: str, version: str) -> ApiError:
     message = f"Could not find operation {action} for version {version}."
     return ApiError(404, "InvalidActionOrVersion", message, 100008)
 
 
-def method_not_allowed(method: str) -> ApiError:
-    return ApiError(405, "MethodNotAllowed", f"The method {method} is not allowed here: use POST or GET.", 100020)
+def invalid_access_key(key_id: str) -> ApiError:
+    return ApiError(401, "InvalidAccessKey", f"The accesskey [{key_id}] included in the request is invalid.", 100009)
+
+
+def signature_does_not_match() -> ApiError:
+    message = (
+        "The request signature we calculated does not match the signature you provided. "
+        "Check your Secret Access Key and signing method. Consult the service documentation for details."
+    )
+    return ApiError(401, "SignatureDoesNotMatch", message, 100010)
 
 
 def internal_error() -> ApiError:
     return ApiError(500, "InternalError", "Service has some internal Error. Pls Contact With Admin.", 100014)
+
+
+def method_not_allowed(method: str, allowed: str) -> ApiError:
+    message = f"The method {method} is not allowed here: use POST or GET."
+    return ApiError(405, "MethodNotAllowed", message, 100020, {"Allow": allowed})
+
+
+def invalid_authorization() -> ApiError:
+    message = "Invalid 'Authorization' header, Pls check your authorization header."
+    return ApiError(400, "InvalidAuthorization", message, 100024)
+
+
+def invalid_credential() -> ApiError:
+    message = "Invalid credential in 'Authorization', Pls check credential in authorization header."
+    return ApiError(400, "InvalidCredential", message, 100025)
 
 
 # Service errors.
@@ -94,6 +136,11 @@ def task_not_found() -> ApiError:
 def mixed_streams_not_offered(action: str) -> ApiError:
     message = f"{action} is not offered by this relay: it pushes single streams, see StartPushSingleStreamToCDN."
     return ApiError(400, "InvalidParameter", message)
+
+
+def no_permission_for_app(app_id: str) -> ApiError:
+    message = f"This access key is not allowed to use AppId {app_id}."
+    return ApiError(403, "AccessDenied.NoPermissionForApp", message)
 
 
 def too_many_tasks(why: str) -> ApiError:

@@ -13,10 +13,11 @@ from pydantic import (
     StrictInt,
     StrictStr,
     ValidationError,
+    WithJsonSchema,
 )
 
 from relay.api import errors
-from relay.core.ident import StreamKey, StreamType, TaskKey, is_ident
+from relay.core.ident import IDENT, StreamKey, StreamType, TaskKey, is_ident
 from relay.core.push_url import PushUrl
 from relay.core.task import MediaType, TaskSnapshot, TaskSpec, wire_state
 
@@ -29,7 +30,9 @@ def _ident(value: str) -> str:
     return value
 
 
-Ident = Annotated[StrictStr, AfterValidator(_ident)]
+Ident = Annotated[
+    StrictStr, AfterValidator(_ident), WithJsonSchema({"type": "string", "pattern": f"^{IDENT.pattern}$"})
+]
 
 
 def _default_for_null(default: object) -> BeforeValidator:

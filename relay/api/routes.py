@@ -5,11 +5,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import structlog
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from relay.api import errors
-from relay.api.actions import ACTIONS, MIXED_STREAM_ACTIONS, VERSION, Action
+from relay.api.actions import ACTIONS, GET, MIXED_STREAM_ACTIONS, VERSION, Action
+from relay.api.auth import Gate
 from relay.api.envelope import failure, new_request_id, success
 from relay.engine.base import Engine
 
@@ -17,45 +22,71 @@ log = structlog.get_logger(__name__)
 
 MAX_BODY = 64 * 1024
 """Bytes."""
-RESERVED = frozenset({"Action", "Version"})
+ALLOWED = "GET, HEAD, POST, OPTIONS"
+_RESERVED = frozenset({"Action", "Version"})
+_SIGNATURE_PREFIX = "X-"
+"""Parameters of a signed query; none of the actions' own begins so."""
 
 
-def make_router(engine: Engine) -> APIRouter:
-    """The control API over `engine`."""
+def make_router(engine: Engine, gate: Gate) -> APIRouter:
+    """The control API over `engine`, for those that `gate` lets in."""
     router = APIRouter()
+    router.routes.append(Route("/", _Control(engine, gate), include_in_schema=False))
+    return router
 
-    async def control(request: Request) -> JSONResponse:
+
+class _Control:
+    """An ASGI application, because those get every method: a strange one has its answer in the envelope, too."""
+
+    def __init__(self, engine: Engine, gate: Gate) -> None:
+        self._engine = engine
+        self._gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        response: Response
+        if request.method == "OPTIONS":
+            response = Response(status_code=204, headers={"Allow": ALLOWED})
+        else:
+            try:
+                response = await self._answer(request)
+            except ClientDisconnect:
+                return
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> JSONResponse:
         request_id = new_request_id()
         action = request.query_params.get("Action", "")
         version = request.query_params.get("Version", "")
         try:
-            handler = _find(request.method, action, version)
-            result = await handler(engine, await _fields(request))
+            result = await self._result(request, action, version)
+        except ClientDisconnect:
+            raise
         except errors.ApiError as error:
-            log.info("request refused", request_id=request_id, action=action, code=error.code)
+            log.info("request refused", request_id=request_id, action=action[:64], code=error.code)
             return failure(error, request_id=request_id, action=action, version=version)
         except Exception:
-            log.exception("request failed", request_id=request_id, action=action)
+            log.exception("request failed", request_id=request_id, action=action[:64])
             return failure(errors.internal_error(), request_id=request_id, action=action, version=version)
         return success(result, request_id=request_id, action=action, version=version)
 
-    router.add_api_route(
-        "/",
-        control,
-        methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-        response_class=JSONResponse,
-        include_in_schema=False,
-    )
-    return router
+    async def _result(self, request: Request, action: str, version: str) -> Any:
+        """What can be wrong is looked for in the documented order of the gateway's errors."""
+        if not action:
+            raise errors.missing_parameter("Action")
+        if not version:
+            raise errors.missing_parameter("Version")
+        claim = self._gate.claim(request)
+        handler = _find(request.method, action, version)
+        key = self._gate.key(claim)
+        body = await _body(request)
+        caller = self._gate.prove(claim, key, body)
+        return await handler(self._engine, caller, _fields(request, body))
 
 
 def _find(method: str, action: str, version: str) -> Action:
-    if not action:
-        raise errors.missing_parameter("Action")
-    if not version:
-        raise errors.missing_parameter("Version")
-    if method not in ("GET", "POST"):
-        raise errors.method_not_allowed(method)
+    if method not in ("GET", "POST") and not (method == "HEAD" and action == GET):
+        raise errors.method_not_allowed(method, ALLOWED)
     if version == VERSION:
         if action in ACTIONS:
             return ACTIONS[action]
@@ -64,15 +95,23 @@ def _find(method: str, action: str, version: str) -> Action:
     raise errors.invalid_action_or_version(action, version)
 
 
-async def _fields(request: Request) -> Mapping[str, Any]:
-    """The parameters: a POST's JSON body; of a GET, or of a POST that brings only its query, the query."""
-    query = {name: value for name, value in request.query_params.items() if name not in RESERVED}
-    body = b""
+async def _body(request: Request) -> bytes:
+    body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_BODY:
             raise errors.body_too_large(MAX_BODY)
+    return bytes(body)
+
+
+def _fields(request: Request, body: bytes) -> Mapping[str, Any]:
+    """The parameters: a POST's JSON body; of a GET, or of a POST that brings only its query, the query."""
     if not body.strip():
+        query = {
+            name: value
+            for name, value in request.query_params.items()
+            if name not in _RESERVED and not name.startswith(_SIGNATURE_PREFIX)
+        }
         if not query and request.method == "POST":
             raise errors.body_is_empty()
         return query

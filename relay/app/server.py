@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any
 
 import prometheus_client
 import structlog
@@ -14,6 +15,8 @@ import uvicorn
 from fastapi import FastAPI, Response
 
 from relay import __version__
+from relay.api.auth import AccessKeys, Gate
+from relay.api.description import add_control_api
 from relay.api.routes import make_router as make_control_router
 from relay.app.metrics import EngineCollector
 from relay.app.settings import Settings
@@ -41,8 +44,24 @@ def make_engine(settings: WorkerSettings) -> Fleet:
     return Fleet(make_worker, wall_clock)
 
 
-def make_app(engine: Fleet, *, room_keys: AppKeys | None = None, ice_servers: Sequence[IceServer] = ()) -> FastAPI:
-    """The HTTP application; it starts and closes `engine`. Without `room_keys` rooms are open."""
+class _App(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        if not self.openapi_schema:
+            add_control_api(super().openapi())
+        return super().openapi()
+
+
+def make_app(
+    engine: Fleet,
+    *,
+    gate: Gate | None = None,
+    room_keys: AppKeys | None = None,
+    ice_servers: Sequence[IceServer] = (),
+) -> FastAPI:
+    """The HTTP application; it starts and closes `engine`.
+
+    Without `gate` requests need no signature, without `room_keys` rooms are open.
+    """
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -52,8 +71,8 @@ def make_app(engine: Fleet, *, room_keys: AppKeys | None = None, ice_servers: Se
         finally:
             await engine.close()
 
-    app = FastAPI(title="relay", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.include_router(make_control_router(engine))
+    app = _App(title="relay", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.include_router(make_control_router(engine, gate or Gate(AccessKeys(), wall_clock)))
     authorize = RoomTokens(room_keys).authorize if room_keys else allow_everyone
     app.include_router(make_whip_router(engine, ice_servers=ice_servers, authorize=authorize))
 
@@ -119,17 +138,27 @@ def _bind(host: str, port: int) -> socket.socket:
 def serve(settings: Settings) -> None:
     """Runs the server until SIGINT or SIGTERM; `OSError` where it cannot bind."""
     with _bind(settings.host, settings.port) as listener:
-        app = make_app(make_engine(settings.worker()), room_keys=settings.room_keys, ice_servers=settings.ice_servers)
+        app = make_app(
+            make_engine(settings.worker()),
+            gate=Gate(settings.request_keys, wall_clock),
+            room_keys=settings.room_keys,
+            ice_servers=settings.ice_servers,
+        )
         asyncio.run(_Server(app, listener, signals=True).run_here())
 
 
 @contextlib.asynccontextmanager
 async def running(
-    engine: Fleet, *, host: str = "127.0.0.1", port: int = 0, room_keys: AppKeys | None = None
+    engine: Fleet,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    gate: Gate | None = None,
+    room_keys: AppKeys | None = None,
 ) -> AsyncIterator[str]:
     """The server on the running loop, for as long as the context lasts; yields its base URL."""
     with _bind(host, port) as listener:
-        server = _Server(make_app(engine, room_keys=room_keys), listener, signals=False)
+        server = _Server(make_app(engine, gate=gate, room_keys=room_keys), listener, signals=False)
         task = asyncio.create_task(server.run_here())
         listening = asyncio.create_task(server.listening.wait())
         try:

@@ -2,11 +2,12 @@
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from relay.api.auth import AccessKeys
 from relay.gateway.app_keys import AppKeys
 from relay.gateway.whip import IceServer
 from relay.push.transcode import DEFAULT_BIT_RATE
@@ -44,23 +45,35 @@ def _host_and_port(value: Any) -> Any:
     return host.strip("[]"), int(port)
 
 
-def _app_keys(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    return AppKeys.parse(value) if value.strip() else AppKeys()
+Keys = TypeVar("Keys", AccessKeys, AppKeys)
 
 
-def _app_keys_file(value: Any) -> Any:
-    """The keys in the file of this name; what goes wrong is told without quoting either."""
-    if isinstance(value, AppKeys) or not str(value).strip():
-        return value or AppKeys()
-    try:
-        text = Path(value).read_text(encoding="utf-8")
-    except OSError as error:
-        raise ValueError(f"the file cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ValueError("the file is not UTF-8 text") from None
-    return AppKeys.parse(text)
+def _keys(kind: type[Keys]) -> tuple[Any, ...]:
+    """How a setting gives `kind`, in itself."""
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return kind.parse(value) if value.strip() else kind()
+
+    return NoDecode, BeforeValidator(read)
+
+
+def _keys_file(kind: type[Keys]) -> tuple[Any, ...]:
+    """How a setting gives `kind` in the file of this name; what goes wrong is told without quoting either."""
+
+    def read(value: Any) -> Any:
+        if isinstance(value, kind) or not str(value).strip():
+            return value or kind()
+        try:
+            text = Path(value).read_text(encoding="utf-8")
+        except OSError as error:
+            raise ValueError(f"the file cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise ValueError("the file is not UTF-8 text") from None
+        return kind.parse(text)
+
+    return NoDecode, BeforeValidator(read)
 
 
 class Settings(BaseSettings):
@@ -73,10 +86,18 @@ class Settings(BaseSettings):
     insecure: bool = Field(
         False, description="serve unsigned requests and open rooms on an address that is not loopback"
     )
-    app_keys: Annotated[InstanceOf[AppKeys], NoDecode, BeforeValidator(_app_keys)] = Field(
+    access_keys: Annotated[InstanceOf[AccessKeys], *_keys(AccessKeys)] = Field(
+        AccessKeys(),
+        description="AK:SK or AK:SK:AppId|AppId, comma-separated: requests of the control API must be signed; "
+        "unset: nobody is asked",
+    )
+    access_keys_file: Annotated[InstanceOf[AccessKeys], *_keys_file(AccessKeys)] = Field(
+        AccessKeys(), description="a file of AK:SK[:AppId|AppId] lines, beside those of access_keys"
+    )
+    app_keys: Annotated[InstanceOf[AppKeys], *_keys(AppKeys)] = Field(
         AppKeys(), description="AppId:AppKey, comma-separated: room tokens are asked for; unset: rooms are open"
     )
-    app_keys_file: Annotated[InstanceOf[AppKeys], NoDecode, BeforeValidator(_app_keys_file)] = Field(
+    app_keys_file: Annotated[InstanceOf[AppKeys], *_keys_file(AppKeys)] = Field(
         AppKeys(), description="a file of AppId:AppKey lines, beside those of app_keys"
     )
     addresses: Annotated[
@@ -92,9 +113,9 @@ class Settings(BaseSettings):
         None, description="host:port of a STUN server that tells this host's public address; unset: nobody is asked"
     )
     max_video_bitrate: int | None = Field(None, ge=50, description="kbit/s publishers are told not to exceed")
-    enhanced_rtmp: Annotated[list[Literal["vp8"]], NoDecode, BeforeValidator(_comma_separated)] = Field(
+    enhanced_rtmp: Annotated[list[Literal["vp8", "vp9"]], NoDecode, BeforeValidator(_comma_separated)] = Field(
         [],
-        description="video codecs besides H.264 that are passed on by Enhanced RTMP, comma-separated: vp8. "
+        description="video codecs besides H.264 that are passed on by Enhanced RTMP, comma-separated: vp8, vp9. "
         "Only for CDNs that take them",
     )
     reader: Literal["auto", "hook", "batch"] = Field("auto", description="how datagrams are read")
@@ -116,6 +137,11 @@ class Settings(BaseSettings):
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+    @property
+    def request_keys(self) -> AccessKeys:
+        """Of both settings; none: requests need no signature."""
+        return self.access_keys | self.access_keys_file
 
     @property
     def room_keys(self) -> AppKeys:

@@ -10,17 +10,21 @@ from relay.app.server import serve
 from relay.app.settings import Settings
 
 UNSAFE = """relay: refusing to serve on {host}: anybody who reaches it could {dangers}.
-  Bind a loopback address (--host 127.0.0.1) behind a proxy that checks who asks,
-  or say --insecure (RELAY_INSECURE=true) where the network itself is trusted."""
+  Set RELAY_ACCESS_KEYS and RELAY_APP_KEYS (or their _FILE), bind a loopback address (--host 127.0.0.1) behind a proxy
+  that checks who asks, or say --insecure (RELAY_INSECURE=true) where the network itself is trusted."""
 
 
 def _unsafe(settings: Settings) -> str | None:
     """Why these settings are refused, if they are: what would be open to everybody."""
     if settings.binds_loopback or settings.insecure:
         return None
-    dangers = ["push anywhere"]
+    dangers = []
+    if not settings.request_keys:
+        dangers.append("push anywhere (RELAY_ACCESS_KEYS is not set)")
     if not settings.room_keys:
         dangers.append("publish in any room (RELAY_APP_KEYS is not set)")
+    if not dangers:
+        return None
     return UNSAFE.format(host=settings.host, dangers=" and ".join(dangers))
 
 

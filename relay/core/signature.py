@@ -22,13 +22,19 @@ MAX_EXPIRES = 7 * 86400
 
 _EMPTY_HASH = hashlib.sha256(b"").hexdigest()
 _TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
-_CREDENTIAL = re.compile(rf"(?P<key_id>[!-~]{{1,128}})/(?P<date>[0-9]{{8}})/(?P<region>[!-.0-~]+)/{SERVICE}/request")
+_KEY_ID = re.compile(r"[!-~]{1,128}")
+_CREDENTIAL = re.compile(rf"(?P<key_id>{_KEY_ID.pattern})/(?P<date>[0-9]{{8}})/(?P<region>[!-.0-~]+)/{SERVICE}/request")
 _EXPIRES = re.compile(r"[0-9]{1,7}")
 _QUERY_MARKS = frozenset({"X-Signature", "X-Credential", "X-Algorithm"})
 _UNLISTED = frozenset({"X-Signature", "X-SignedQueries", "X-Security-Token"})
 """What SDKs add to a signed query after they have listed its names."""
 
 Pairs = Sequence[tuple[str, str]]
+
+
+def is_key_id(text: str) -> bool:
+    """Whether an access key may be called so."""
+    return _KEY_ID.fullmatch(text) is not None
 
 
 class Refusal(enum.Enum):
