@@ -5,18 +5,18 @@ import json
 import string
 from collections.abc import Coroutine
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 from fastapi import FastAPI
 
 from relay.api.models import GetQuery, StartBody, StopBody, read
-from relay.api.routes import make_router as make_control_router
+from relay.app.server import make_app
 from relay.core.ident import StreamKey, TaskKey, is_ident
 from relay.core.offer import UnknownSession
 from relay.core.push_url import PushUrl
 from relay.core.task import TaskSpec
-from relay.gateway.whip import make_router as make_whip_router
+from relay.engine.fleet import Fleet
 from relay.rtc.fragment import parse_fragment
 from tests.fuzz import sdp
 from tests.fuzz.tape import Tape
@@ -55,6 +55,9 @@ def push_url(data: bytes) -> None:
 class _Engine:
     """The port's plain answers: what is under test lies before it."""
 
+    def stats(self) -> Any:
+        return SimpleNamespace(publishers=0, tasks={}, bytes_sent=0, tick_cpu=0.0)
+
     async def start_task(self, spec: TaskSpec) -> bool:
         assert repr(spec.push_url) == f"PushUrl({spec.push_url.redacted!r})"
         return len(spec.key.task_id) % 2 == 0
@@ -80,10 +83,7 @@ class _Engine:
 
 @functools.cache
 def _app() -> FastAPI:
-    app = FastAPI(docs_url=None, redoc_url=None)
-    app.include_router(make_control_router(_Engine()))
-    app.include_router(make_whip_router(_Engine()))
-    return app
+    return make_app(cast(Fleet, _Engine()))
 
 
 def _drive(coroutine: Coroutine[Any, Any, None]) -> None:
