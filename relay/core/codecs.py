@@ -1,8 +1,8 @@
 """The video codecs by SDP name. H.264 goes into plain FLV; the others need Enhanced RTMP (v1, v2), where it is on."""
 
-from relay.core import h264, vp8
+from relay.core import h264, vp8, vp9
 from relay.core.codec import VideoCodec, never_reorders
-from relay.core.rtp import h264_payload, vp8_payload
+from relay.core.rtp import h264_payload, vp8_payload, vp9_payload
 
 H264 = VideoCodec(
     name="h264",
@@ -24,5 +24,15 @@ VP8 = VideoCodec(
     describe=vp8.describe,
     sample=b"".join,
 )
+VP9 = VideoCodec(
+    name="vp9",
+    fourcc=b"vp09",
+    depacketizer=vp9_payload.Vp9Depacketizer,
+    starts_picture=vp9_payload.starts_picture,
+    carries_key=vp9_payload.starts_key_picture,
+    reorder_depth=never_reorders,
+    describe=vp9.describe,
+    sample=b"".join,
+)
 
-CODECS = {codec.name: codec for codec in (H264, VP8)}
+CODECS = {codec.name: codec for codec in (H264, VP8, VP9)}

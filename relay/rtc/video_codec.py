@@ -13,6 +13,7 @@ _REPAIR = ("rtx", "red", "ulpfec", "flexfec-03")
 _PARAMETERS = {
     "h264": ("level-asymmetry-allowed", "packetization-mode", "profile-level-id"),
     "vp8": (),
+    "vp9": ("profile-id",),
 }
 """What the answer repeats of the offer: it is the sender that knows what it sends."""
 

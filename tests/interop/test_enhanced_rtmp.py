@@ -20,7 +20,7 @@ from tests.support.relay import running_relay
 OFFERS = Path(__file__).parents[2] / "fixtures" / "sdp"
 FIREFOX = (OFFERS / "firefox-vp8.offer.sdp").read_text()
 CHROMIUM = (OFFERS / "cr-basic.offer.sdp").read_text()
-FOURCC = {"vp8": b"vp08"}
+FOURCC = {"vp8": b"vp08", "vp9": b"vp09"}
 PREFER = """name => {
   const add = RTCPeerConnection.prototype.addTransceiver;
   RTCPeerConnection.prototype.addTransceiver = function (track, init) {

@@ -33,7 +33,8 @@ class Case:
 
 
 VP8 = Case("vp8", "libvpx", (("deadline", "realtime"), ("cpu-used", "8"), ("error-resilient", "0")), "vp8")
-CASES = [VP8]
+VP9 = Case("vp9", "libvpx-vp9", (("deadline", "realtime"), ("cpu-used", "8"), ("lag-in-frames", "0")), "vp9")
+CASES = [VP8, VP9]
 
 
 def receive(receiver: Reception, packets: Iterable[RtpPacket]) -> list[AccessUnit]:
