@@ -46,13 +46,13 @@ class _Wire(BaseModel):
 
 class StreamBody(_Wire):
     UserId: Ident
-    StreamType: Annotated[StrictInt, _default_for_null(0), Field(ge=0, le=1)] = 0
+    StreamType: Annotated[StrictInt, Field(ge=0, le=1), _default_for_null(0)] = 0
 
 
 class ControlBody(_Wire):
-    MediaType: Annotated[StrictInt, _default_for_null(0), Field(ge=0, le=1)] = 0
+    MediaType: Annotated[StrictInt, Field(ge=0, le=1), _default_for_null(0)] = 0
     MaxIdleTime: Annotated[
-        StrictInt, _default_for_null(DEFAULT_IDLE_TIME), Field(ge=MIN_IDLE_TIME, le=MAX_IDLE_TIME)
+        StrictInt, Field(ge=MIN_IDLE_TIME, le=MAX_IDLE_TIME), _default_for_null(DEFAULT_IDLE_TIME)
     ] = DEFAULT_IDLE_TIME
 
 

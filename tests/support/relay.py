@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from relay.api.actions import VERSION
+from relay.api.auth import Gate
 from relay.app.server import make_engine, running
 from relay.core.task import TaskSnapshot
 from relay.engine.fleet import Fleet
@@ -90,7 +91,9 @@ class InlineRelay(Relay):
 
 
 @contextlib.asynccontextmanager
-async def running_relay(settings: WorkerSettings | None = None) -> AsyncIterator[InlineRelay]:
+async def running_relay(
+    settings: WorkerSettings | None = None, *, gate: Gate | None = None
+) -> AsyncIterator[InlineRelay]:
     engine = make_engine(settings or WorkerSettings(rtc=LOOPBACK))
-    async with running(engine) as url, httpx.AsyncClient(base_url=url, timeout=10) as client:
+    async with running(engine, gate=gate) as url, httpx.AsyncClient(base_url=url, timeout=10) as client:
         yield InlineRelay(url, client, engine)
