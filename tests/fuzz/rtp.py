@@ -1,8 +1,13 @@
 """Targets of RTP and RTCP datagrams and of H.264 payloads."""
 
+import contextlib
+from collections.abc import Iterator
+
+from relay.core.codec import VideoCodec
+from relay.core.codecs import CODECS, H264
 from relay.core.rtp import rtcp, twcc
-from relay.core.rtp.h264_payload import H264Depacketizer, carries_idr, first_nal_type
 from relay.core.rtp.packet import EXTENSION, RtpPacket, payload_bounds
+from relay.core.rtp.payload import Assembled
 from relay.core.rtp.sender import RtpSender
 from relay.core.rtp.stats import TrackStats
 from tests.fuzz.tape import Tape
@@ -65,9 +70,19 @@ def _sender() -> RtpSender:
 
 def h264_payload(data: bytes) -> None:
     """A programme of payloads in order: for each a byte of flags, the timestamp's step, and the payload."""
-    stats = TrackStats("video")
-    depacketizer = H264Depacketizer(stats)
+    for unit in _assembled(H264, Tape(data)):
+        assert unit.key == any(nal[0] & 0x1F == 5 for nal in unit.parts)
+
+
+def video_payload(data: bytes) -> None:
+    """The same for the other codecs, one chosen by the first byte."""
     tape = Tape(data)
+    codec = tape.choose([codec for name, codec in sorted(CODECS.items()) if codec is not H264])
+    assert all(_assembled(codec, tape))
+
+
+def _assembled(codec: VideoCodec, tape: Tape) -> Iterator[Assembled]:
+    depacketizer = codec.depacketizer(TrackStats("video"))
     timestamp, came = 0, 0
     while tape:
         flags = tape.number(1)
@@ -78,15 +93,22 @@ def h264_payload(data: bytes) -> None:
         if not payload:
             continue
         came += len(payload)
-        first_nal_type(payload, 0, len(payload))
-        carries_idr(payload, 0, len(payload))
         around = bytes(flags >> 4) + payload + bytes(flags >> 6)
-        start = flags >> 4
-        anchor = None if flags & 4 else 1.0
-        depacketizer.push(around, start, start + len(payload), timestamp, flags & 1, 1.0, anchor)
+        start, end = flags >> 4, (flags >> 4) + len(payload)
+        for probe in (codec.starts_picture, codec.carries_key):
+            assert isinstance(probe(around, start, end), bool)
+        depacketizer.push(around, start, end, timestamp, flags & 1, 1.0, None if flags & 4 else 1.0)
         for unit in depacketizer.ready:
+            assert unit.parts
             assert all(unit.parts)
-            assert unit.key == any(nal[0] & 0x1F == 5 for nal in unit.parts)
-            # FU-A's header byte is the one thing that is made here.
-            assert sum(map(len, unit.parts)) <= came
+            # Headers that stand for others are all that is made here.
+            assert sum(map(len, unit.parts)) <= 2 * came
+            assert codec.sample(unit.parts)
+            if unit.key:
+                depth = codec.reorder_depth(unit.parts)
+                assert depth is None or depth >= 0
+                with contextlib.suppress(ValueError):
+                    description = codec.describe(unit.parts)
+                    assert description is None or (description.width > 0 and description.height > 0)
+            yield unit
         depacketizer.ready.clear()

@@ -12,10 +12,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
+
+import av
 
 from relay.cli.source import ClipSource, Picture, Sound, builtin_clip
 from relay.core import flv
+from relay.core.codecs import CODECS
 from relay.core.h264 import decoder_configuration, length_prefixed
 from relay.core.push_url import PushUrl
 from relay.core.rtmp import amf0
@@ -117,6 +121,25 @@ def rtp_seeds() -> None:
     datagrams = [*[data for data in packets if len(data) < 900][:6], reports["sr"], reports["bye"]]
     inject = bytes((STEPS.index(Scene.inject),))
     put("reception", "seed-datagrams", b"\x21" + b"".join(inject + blob(data) for data in datagrams))
+
+
+def video_seeds() -> None:
+    """Frames of VP8 and VP9 in two payloads each, behind the plainest descriptors."""
+    others = sorted(name for name in CODECS if name != "h264")
+    for name, encoder, first, last in (("vp8", "libvpx", b"\x10", b"\0"), ("vp9", "libvpx-vp9", b"\x08", b"\4")):
+        codec = av.CodecContext.create(encoder, "w")
+        codec.width, codec.height, codec.pix_fmt, codec.time_base = 64, 48, "yuv420p", Fraction(1, 30)
+        codec.options = {"deadline": "realtime", "lag-in-frames": "0"}
+        programme = bytes((others.index(name),)) if name in others else b"\0"
+        for index in range(4):
+            picture = av.VideoFrame(64, 48, "yuv420p")
+            picture.pts = index
+            for plane in picture.planes:
+                plane.update(bytes((index * 40 + at) & 0xFF for at in range(plane.buffer_size)))
+            for frame in map(bytes, codec.encode(picture)):
+                half = len(frame) // 2
+                programme += b"\0\1" + blob(first + frame[:half]) + b"\1\0" + blob(last + frame[half:])
+        put("video_payload", f"seed-{name}", programme)
 
 
 def _step(move: Callable[[Scene], None], *arguments: int) -> bytes:
@@ -407,6 +430,7 @@ def main() -> None:
         return
     for make in (
         rtp_seeds,
+        video_seeds,
         reception_seeds,
         media_seeds,
         sdp_seeds,

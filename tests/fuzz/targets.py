@@ -94,6 +94,7 @@ _SIGNATURE_WORDS = (
     ),
     *(b"HMAC-SHA256 ", b"Credential=AKID/", b", SignedHeaders=", b"/rtc/request", b"host;x-date", b":443", b"&", b"+"),
 )
+_VIDEO_WORDS = (b"\x10\0\0\0\x9d\1\x2a\x80\2\xe0\1", b"\x90\x80\x80\1", b"\x0c\x82\x49\x83\x42", b"\x0a\x0b\0\0\0")
 _PATH_WORDS = (b"/whip/app/room/user", b"/0/id", b"?StreamType=1", b"%00", b"..", b"//", b"\xff", *_SDP_WORDS[:12])
 
 TARGETS = {
@@ -102,6 +103,7 @@ TARGETS = {
         Target("rtp_packet", rtp.packet, max_size=600, short=4000),
         Target("rtcp", rtp.control, max_size=1500, short=2000, words=(b"\x81\xc8\0\6", b"\x81\xcd\0\3", b"REMB")),
         Target("h264_payload", rtp.h264_payload, max_size=8192, short=2500, words=(b"\x78", b"\x7c\x85", b"\x7c\x45")),
+        Target("video_payload", rtp.video_payload, max_size=8192, short=1500, words=_VIDEO_WORDS),
         Target("reception", reception.play, max_size=2048, short=700),
         Target("parameter_sets", media.parameter_sets, max_size=1024, short=4000),
         Target("sdp_offer", sdp.an_offer, (PublishError,), max_size=16384, short=500, words=_SDP_WORDS),
