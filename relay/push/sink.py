@@ -222,6 +222,9 @@ class _SinkConnection(asyncio.Protocol):
         self.closed.set_result(None)
 
     def _publish(self, app: str, name: str, now: float) -> None:
+        if self._recording is not None:  # asked again before the first answer: the stream that is on stays
+            self._session.refuse_publish("NetStream.Publish.BadName", "One stream a connection.")
+            return
         self._recording = self._sink.begin(app, name, now)
         if self._recording is None:
             self._session.refuse_publish("NetStream.Publish.BadName", "Already publishing")

@@ -1,10 +1,12 @@
 """Targets of SDP: a WHIP client's offer, its trickle fragments, and the answer that our own publisher reads."""
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from aioice.candidate import Candidate
 
+from relay.core.codecs import CODECS
+from relay.core.offer import OfferRefused
 from relay.core.rtp.reception import Reception
 from relay.rtc import answer, fragment, offer, sdp
 from relay.rtc.parameters import LocalParameters
@@ -25,9 +27,9 @@ def check_candidates(candidates: Sequence[Candidate]) -> None:
         assert 0 < candidate.port < 65536
 
 
-def answered(text: str) -> str:
+def answered(text: str, enhanced: Collection[str] = ()) -> str:
     """The answer to an offer, checked; `PublishError` where it is refused."""
-    decision = answer.decide(text)
+    decision = answer.decide(text, enhanced)
     check_candidates(decision.candidates)
     written = answer.write_answer(decision, LOCAL, session_id=1, max_video_bitrate=4000)
     # Nothing of the offer breaks out of its line.
@@ -42,7 +44,11 @@ def answered(text: str) -> str:
 
 
 def an_offer(data: bytes) -> None:
-    answered(data.decode("utf-8", "replace"))
+    text = data.decode("utf-8", "replace")
+    try:
+        answered(text)
+    except OfferRefused:
+        answered(text, CODECS)
 
 
 def a_fragment(data: bytes) -> None:
