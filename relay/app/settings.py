@@ -113,9 +113,9 @@ class Settings(BaseSettings):
         None, description="host:port of a STUN server that tells this host's public address; unset: nobody is asked"
     )
     max_video_bitrate: int | None = Field(None, ge=50, description="kbit/s publishers are told not to exceed")
-    enhanced_rtmp: Annotated[list[Literal["vp8", "vp9"]], NoDecode, BeforeValidator(_comma_separated)] = Field(
+    enhanced_rtmp: Annotated[list[Literal["h265", "vp8", "vp9"]], NoDecode, BeforeValidator(_comma_separated)] = Field(
         [],
-        description="video codecs besides H.264 that are passed on by Enhanced RTMP, comma-separated: vp8, vp9. "
+        description="video codecs besides H.264 that are passed on by Enhanced RTMP, comma-separated: h265, vp8, vp9. "
         "Only for CDNs that take them",
     )
     reader: Literal["auto", "hook", "batch"] = Field("auto", description="how datagrams are read")

@@ -1,8 +1,8 @@
 """The video codecs by SDP name. H.264 goes into plain FLV; the others need Enhanced RTMP (v1, v2), where it is on."""
 
-from relay.core import h264, vp8, vp9
+from relay.core import h264, h265, vp8, vp9
 from relay.core.codec import VideoCodec, never_reorders
-from relay.core.rtp import h264_payload, vp8_payload, vp9_payload
+from relay.core.rtp import h264_payload, h265_payload, vp8_payload, vp9_payload
 
 H264 = VideoCodec(
     name="h264",
@@ -12,6 +12,16 @@ H264 = VideoCodec(
     carries_key=h264_payload.carries_idr,
     reorder_depth=h264.reorder_depth,
     describe=h264.describe,
+    sample=h264.length_prefixed,
+)
+H265 = VideoCodec(
+    name="h265",
+    fourcc=b"hvc1",
+    depacketizer=h265_payload.H265Depacketizer,
+    starts_picture=h265_payload.starts_picture,
+    carries_key=h265_payload.carries_key,
+    reorder_depth=h265.reorder_depth,
+    describe=h265.describe,
     sample=h264.length_prefixed,
 )
 VP8 = VideoCodec(
@@ -35,4 +45,4 @@ VP9 = VideoCodec(
     sample=b"".join,
 )
 
-CODECS = {codec.name: codec for codec in (H264, VP8, VP9)}
+CODECS = {codec.name: codec for codec in (H264, H265, VP8, VP9)}

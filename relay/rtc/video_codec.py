@@ -12,6 +12,7 @@ _PROFILES = (0x42, 0x4D, 0x64)
 _REPAIR = ("rtx", "red", "ulpfec", "flexfec-03")
 _PARAMETERS = {
     "h264": ("level-asymmetry-allowed", "packetization-mode", "profile-level-id"),
+    "h265": ("profile-space", "profile-id", "tier-flag", "level-id", "interop-constraints", "tx-mode"),
     "vp8": (),
     "vp9": ("profile-id",),
 }
@@ -28,7 +29,7 @@ def choose(codecs: list[Codec], enhanced: Collection[str]) -> Codec:
             if codec.parameters.get("packetization-mode", "0") == mode:
                 return codec
     for codec in video:
-        if codec.name in enhanced:
+        if codec.name in enhanced and (codec.name != "h265" or _usable_h265(codec)):
             return codec
     names = dict.fromkeys(codec.rtpmap.split("/")[0][:20] for codec in codecs if codec.name not in _REPAIR)
     taken = ", ".join(name.upper() for name in CODECS if name in enhanced)
@@ -44,6 +45,11 @@ def _usable_h264(codec: Codec) -> bool:
     """RFC 6184 section 8.1; without a profile-level-id it is baseline."""
     profile = codec.parameters.get("profile-level-id", "42000a")
     return re.fullmatch(r"[0-9A-Fa-f]{6}", profile) is not None and int(profile[:2], 16) in _PROFILES
+
+
+def _usable_h265(codec: Codec) -> bool:
+    """RFC 7798 section 7.1: one stream on one session, in decoding order, so without DONL fields."""
+    return codec.parameters.get("tx-mode", "SRST") == "SRST" and codec.parameters.get("sprop-max-don-diff", "0") == "0"
 
 
 def answered_parameters(codec: Codec) -> list[str]:

@@ -15,6 +15,7 @@ from relay.worker.settings import WorkerSettings
 from tests.support.chromium import chromium
 from tests.support.coded import decode
 from tests.support.eventually import eventually
+from tests.support.gstreamer import gstreamer
 from tests.support.relay import running_relay
 
 OFFERS = Path(__file__).parents[2] / "fixtures" / "sdp"
@@ -62,6 +63,35 @@ async def test_chromium_reaches_the_cdn(codec: str, tmp_path: Path) -> None:
     assert_plays(tmp_path / "key.flv", FOURCC[codec])
 
 
+GSTREAMER_H265 = (
+    "videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=30/1 ! "
+    "x265enc speed-preset=ultrafast bitrate=500 key-int-max=30 option-string=open-gop=0:bframes={} ! "
+    "video/x-h265,profile=main ! rtph265pay pt=97 config-interval=-1 aggregate-mode=zero-latency ! "
+    "application/x-rtp,media=video,encoding-name=H265,payload=97"
+)
+
+
+@pytest.mark.parametrize("b_frames", [0, 3])
+async def test_h265_of_gstreamer_reaches_the_cdn(b_frames: int, tmp_path: Path) -> None:
+    sink = Sink(directory=tmp_path)
+    port = await sink.start()
+    # libnice leaves loopback addresses out.
+    settings = WorkerSettings(rtc=RtcSettings(enhanced_codecs=("h265",)))
+    try:
+        async with running_relay(settings) as relay, gstreamer(relay.whip_url(), GSTREAMER_H265.format(b_frames)):
+            await relay.start(f"rtmp://127.0.0.1:{port}/live/key")
+
+            async def sent() -> bool:
+                return (await relay.task()).video_sent > 120
+
+            await eventually(sent, within=60, what="some seconds of media")
+            await relay.stop()
+            await eventually(lambda: not sink.streams)
+    finally:
+        await sink.close()
+    assert_plays(tmp_path / "key.flv", b"hvc1")
+
+
 def assert_plays(path: Path, fourcc: bytes) -> None:
     tags = read_tags(path)
     assert audio_holes(tags) == []
@@ -76,6 +106,7 @@ def assert_plays(path: Path, fourcc: bytes) -> None:
     assert all(later - earlier < 4000 for earlier, later in pairwise(keys))
     shown = decode(path.read_bytes())
     assert len(shown.times) == len(pictures)
+    assert all(a < b for a, b in pairwise(shown.times))
 
 
 async def post(url: str, offer: str) -> httpx.Response:

@@ -1,7 +1,7 @@
 """FLV tags as FFmpeg's muxer makes them: the oracle for our bodies."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 import av
@@ -10,12 +10,22 @@ from relay.core.flv import Tag, TagReader
 from tests.support.coded import FPS, HEIGHT, WIDTH, Coded
 
 
-def flv_tags(encoder: str, units: Sequence[Coded], *, width: int = WIDTH, height: int = HEIGHT) -> list[Tag]:
-    """Metadata, sequence header, then the tags of `units` that `encoder` made (tests.support.coded)."""
+def flv_tags(
+    encoder: str,
+    units: Sequence[Coded],
+    options: Mapping[str, str] | None = None,
+    *,
+    width: int = WIDTH,
+    height: int = HEIGHT,
+) -> list[Tag]:
+    """Metadata, sequence header, then the tags of `units` that `encoder` made (tests.support.coded) with `options`.
+
+    Where the muxer needs parameter sets, it has those of another encoder with the same options.
+    """
     file = io.BytesIO()
     milliseconds = Fraction(1, 1000)
     with av.open(file, "w", format="flv", options={"flvflags": "no_duration_filesize"}) as output:
-        stream = output.add_stream(encoder, rate=FPS)
+        stream = output.add_stream(encoder, rate=FPS, options=dict(options or {}))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.time_base = milliseconds
         for unit in units:

@@ -65,7 +65,8 @@ class PictureDepacketizer:
         raise NotImplementedError
 
     def _finish(self) -> tuple[list[bytes], bool] | None:
-        """The picture's parts, and whether it is a key picture; no parts where there is none; None: not whole."""
+        """The picture's parts, and whether it is a key picture. None: not whole. No parts: no picture so far, only what
+        belongs to the one that follows."""
         raise NotImplementedError
 
     def _clear(self) -> None:
@@ -107,8 +108,8 @@ class PictureDepacketizer:
             return
         parts, key = finished
         if not parts:
-            pass
-        elif self.awaiting_key and not key:
+            return
+        if self.awaiting_key and not key:
             self._stats.dropped += 1
         else:
             self.awaiting_key = False

@@ -34,7 +34,10 @@ class Case:
 
 VP8 = Case("vp8", "libvpx", (("deadline", "realtime"), ("cpu-used", "8"), ("error-resilient", "0")), "vp8")
 VP9 = Case("vp9", "libvpx-vp9", (("deadline", "realtime"), ("cpu-used", "8"), ("lag-in-frames", "0")), "vp9")
-CASES = [VP8, VP9]
+_X265 = "log-level=none:open-gop=0:scenecut=0:pools=none:frame-threads=1:bframes={}"
+H265 = Case("h265", "libx265", (("preset", "ultrafast"), ("x265-params", _X265.format(0))), "hevc")
+H265_B_FRAMES = Case("h265", "libx265", (("preset", "ultrafast"), ("x265-params", _X265.format(4))), "hevc")
+CASES = [VP8, VP9, H265]
 
 
 def receive(receiver: Reception, packets: Iterable[RtpPacket]) -> list[AccessUnit]:

@@ -123,7 +123,7 @@ def test_endless_pictures_are_bounded(case: Case) -> None:
 
 
 @each_codec
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_damaged_payloads_are_counted_and_never_raise(case: Case, data: st.DataObject) -> None:
     packets = case.packets(case.units(4, gop=2), 300)[:40]
@@ -152,7 +152,7 @@ def test_damaged_payloads_are_counted_and_never_raise(case: Case, data: st.DataO
 
 
 @each_codec
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(payloads=st.lists(st.tuples(st.binary(min_size=1, max_size=60), st.integers(0, 2), st.booleans()), max_size=30))
 def test_any_payloads_never_raise(case: Case, payloads: list[tuple[bytes, int, bool]]) -> None:
     receiver = case.receiver()
