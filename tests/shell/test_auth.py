@@ -205,7 +205,7 @@ def test_access_keys_as_they_are_written() -> None:
     assert len(keys) == 3
     one = keys.get("AKone")
     assert one is not None
-    assert (one.secret, one.caller.app_ids) == (OTHER_SECRET, {"one", "two"})
+    assert (one.secret, one.caller.app_ids) == (OTHER_SECRET, frozenset({"one", "two"}))
     everybody = keys.get("AKall")
     assert everybody is not None
     assert everybody.caller.app_ids is None
