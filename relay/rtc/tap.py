@@ -35,6 +35,7 @@ _MAX_HANDSHAKE_QUEUE = 64
 _CERTIFICATE_AGE = datetime.timedelta(days=10)
 """aiortc's certificates live for 30 days; one is replaced when it has fewer than this left."""
 
+
 class _Certificate(RTCCertificate):
     """One whose OpenSSL context is made once: it costs time, and its memory waits for the collector."""
 
