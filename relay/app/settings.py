@@ -113,10 +113,12 @@ class Settings(BaseSettings):
         None, description="host:port of a STUN server that tells this host's public address; unset: nobody is asked"
     )
     max_video_bitrate: int | None = Field(None, ge=50, description="kbit/s publishers are told not to exceed")
-    enhanced_rtmp: Annotated[list[Literal["h265", "vp8", "vp9"]], NoDecode, BeforeValidator(_comma_separated)] = Field(
+    enhanced_rtmp: Annotated[
+        list[Literal["h265", "av1", "vp9", "vp8"]], NoDecode, BeforeValidator(_comma_separated)
+    ] = Field(
         [],
-        description="video codecs besides H.264 that are passed on by Enhanced RTMP, comma-separated: h265, vp8, vp9. "
-        "Only for CDNs that take them",
+        description="video codecs besides H.264, for CDNs that take them by Enhanced RTMP, comma-separated: "
+        "h265, av1, vp9, vp8",
     )
     reader: Literal["auto", "hook", "batch"] = Field("auto", description="how datagrams are read")
     tick_ms: float = Field(

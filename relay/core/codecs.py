@@ -1,8 +1,8 @@
 """The video codecs by SDP name. H.264 goes into plain FLV; the others need Enhanced RTMP (v1, v2), where it is on."""
 
-from relay.core import h264, h265, vp8, vp9
+from relay.core import av1, h264, h265, vp8, vp9
 from relay.core.codec import VideoCodec, never_reorders
-from relay.core.rtp import h264_payload, h265_payload, vp8_payload, vp9_payload
+from relay.core.rtp import av1_payload, h264_payload, h265_payload, vp8_payload, vp9_payload
 
 H264 = VideoCodec(
     name="h264",
@@ -44,5 +44,15 @@ VP9 = VideoCodec(
     describe=vp9.describe,
     sample=b"".join,
 )
+AV1 = VideoCodec(
+    name="av1",
+    fourcc=b"av01",
+    depacketizer=av1_payload.Av1Depacketizer,
+    starts_picture=av1_payload.starts_sequence,
+    carries_key=av1_payload.starts_sequence,
+    reorder_depth=never_reorders,
+    describe=av1.describe,
+    sample=b"".join,
+)
 
-CODECS = {codec.name: codec for codec in (H264, H265, VP8, VP9)}
+CODECS = {codec.name: codec for codec in (H264, H265, AV1, VP9, VP8)}

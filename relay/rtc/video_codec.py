@@ -13,6 +13,7 @@ _REPAIR = ("rtx", "red", "ulpfec", "flexfec-03")
 _PARAMETERS = {
     "h264": ("level-asymmetry-allowed", "packetization-mode", "profile-level-id"),
     "h265": ("profile-space", "profile-id", "tier-flag", "level-id", "interop-constraints", "tx-mode"),
+    "av1": ("profile", "level-idx", "tier"),
     "vp8": (),
     "vp9": ("profile-id",),
 }

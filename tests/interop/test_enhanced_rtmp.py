@@ -1,14 +1,16 @@
 """Publishers without H.264 in a deployment that takes their codecs: Enhanced RTMP, as FFmpeg reads it."""
 
+import subprocess
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import av
 import httpx
 import pytest
 
 from relay.cli.measure import audio_holes, is_monotonic, read_tags
-from relay.core import flv
+from relay.core import av1, flv
 from relay.push.sink import Sink
 from relay.rtc.settings import RtcSettings
 from relay.worker.settings import WorkerSettings
@@ -21,7 +23,7 @@ from tests.support.relay import running_relay
 OFFERS = Path(__file__).parents[2] / "fixtures" / "sdp"
 FIREFOX = (OFFERS / "firefox-vp8.offer.sdp").read_text()
 CHROMIUM = (OFFERS / "cr-basic.offer.sdp").read_text()
-FOURCC = {"vp8": b"vp08", "vp9": b"vp09"}
+FOURCC = {"vp8": b"vp08", "vp9": b"vp09", "av1": b"av01"}
 PREFER = """name => {
   const add = RTCPeerConnection.prototype.addTransceiver;
   RTCPeerConnection.prototype.addTransceiver = function (track, init) {
@@ -107,6 +109,22 @@ def assert_plays(path: Path, fourcc: bytes) -> None:
     shown = decode(path.read_bytes())
     assert len(shown.times) == len(pictures)
     assert all(a < b for a, b in pairwise(shown.times))
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p", "yuv422p", "yuv420p12le", "yuv422p12le", "gray", "gbrp"])
+def test_av1_of_every_profile_is_described_as_ffmpeg_does(pix_fmt: str, tmp_path: Path) -> None:
+    """libaom's sequence header, against the av1C that FFmpeg's MP4 muxer makes of it."""
+    path = tmp_path / "av1.mp4"
+    command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=96x80:rate=30", "-frames:v", "1"]
+    command += ["-pix_fmt", pix_fmt, "-c:v", "libaom-av1", "-cpu-used", "8", "-usage", "realtime", str(path)]
+    subprocess.run(command, check=True, timeout=60)
+    with av.open(str(path)) as container:
+        record = container.streams.video[0].codec_context.extradata
+    assert record is not None
+    described = av1.describe([record[4:]])
+    assert described is not None
+    assert (described.width, described.height) == (96, 80)
+    assert described.record == record
 
 
 async def post(url: str, offer: str) -> httpx.Response:

@@ -28,24 +28,32 @@ class Coded:
 
 
 def coded(
-    encoder: str, count: int, options: Mapping[str, str], *, gop: int = 30, width: int = WIDTH, height: int = HEIGHT
+    encoder: str,
+    count: int,
+    options: Mapping[str, str],
+    *,
+    gop: int = 30,
+    width: int = WIDTH,
+    height: int = HEIGHT,
+    pix_fmt: str = "yuv420p",
 ) -> list[Coded]:
     """`count` pictures in decoding order, a key frame each `gop`."""
-    return list(_coded(encoder, count, tuple(options.items()), gop, width, height))
+    return list(_coded(encoder, count, tuple(options.items()), gop, width, height, pix_fmt))
 
 
 @functools.cache
 def _coded(
-    encoder: str, count: int, options: tuple[tuple[str, str], ...], gop: int, width: int, height: int
+    encoder: str, count: int, options: tuple[tuple[str, str], ...], gop: int, width: int, height: int, pix_fmt: str
 ) -> tuple[Coded, ...]:
     context = av.CodecContext.create(encoder, "w")
-    context.width, context.height, context.pix_fmt = width, height, "yuv420p"
+    context.width, context.height, context.pix_fmt = width, height, pix_fmt
     context.time_base, context.framerate = Fraction(1, 90000), Fraction(FPS)
     context.gop_size = gop
     context.thread_count = 1
     context.options = dict(options)
     packets = []
     for index, frame in enumerate(islice(pictures(width, height, FPS), count)):
+        frame = frame.reformat(format=pix_fmt)
         frame.pts, frame.time_base = index * TICK, Fraction(1, 90000)
         packets += context.encode(frame)
     packets += context.encode(None)

@@ -17,6 +17,7 @@ def flv_tags(
     *,
     width: int = WIDTH,
     height: int = HEIGHT,
+    pix_fmt: str = "yuv420p",
 ) -> list[Tag]:
     """Metadata, sequence header, then the tags of `units` that `encoder` made (tests.support.coded) with `options`.
 
@@ -26,7 +27,7 @@ def flv_tags(
     milliseconds = Fraction(1, 1000)
     with av.open(file, "w", format="flv", options={"flvflags": "no_duration_filesize"}) as output:
         stream = output.add_stream(encoder, rate=FPS, options=dict(options or {}))
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
         stream.codec_context.time_base = milliseconds
         for unit in units:
             packet = av.Packet(unit.data)

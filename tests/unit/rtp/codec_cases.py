@@ -37,7 +37,8 @@ VP9 = Case("vp9", "libvpx-vp9", (("deadline", "realtime"), ("cpu-used", "8"), ("
 _X265 = "log-level=none:open-gop=0:scenecut=0:pools=none:frame-threads=1:bframes={}"
 H265 = Case("h265", "libx265", (("preset", "ultrafast"), ("x265-params", _X265.format(0))), "hevc")
 H265_B_FRAMES = Case("h265", "libx265", (("preset", "ultrafast"), ("x265-params", _X265.format(4))), "hevc")
-CASES = [VP8, VP9, H265]
+AV1 = Case("av1", "libsvtav1", (("preset", "12"), ("svtav1-params", "pred-struct=1:lp=1")), "av1")
+CASES = [VP8, VP9, H265, AV1]
 
 
 def receive(receiver: Reception, packets: Iterable[RtpPacket]) -> list[AccessUnit]:
