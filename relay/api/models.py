@@ -18,8 +18,9 @@ from pydantic import (
 
 from relay.api import errors
 from relay.core.ident import IDENT, StreamKey, StreamType, TaskKey, is_ident
-from relay.core.push_url import PushUrl
-from relay.core.task import MediaType, TaskSnapshot, TaskSpec, wire_state
+from relay.core.push_url import MAX_LENGTH, PushUrl
+from relay.core.snapshot import TaskSnapshot, wire_state
+from relay.core.task import MediaType, TaskSpec
 
 MIN_IDLE_TIME, MAX_IDLE_TIME, DEFAULT_IDLE_TIME = 10, 86400, 180
 
@@ -32,6 +33,18 @@ def _ident(value: str) -> str:
 
 Ident = Annotated[
     StrictStr, AfterValidator(_ident), WithJsonSchema({"type": "string", "pattern": f"^{IDENT.pattern}$"})
+]
+
+PushAddress = Annotated[
+    StrictStr,
+    WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": MAX_LENGTH,
+            "pattern": r"^[Rr][Tt][Mm][Pp][Ss]?://[^/\s]+/\S+/\S+$",
+            "examples": ["rtmp://cdn.example/live/key"],
+        }
+    ),
 ]
 
 
@@ -63,7 +76,7 @@ class StartBody(_Wire):
     RoomId: Ident
     TaskId: Ident
     Stream: StreamBody
-    PushURL: StrictStr
+    PushURL: PushAddress
     Control: ControlBody
     BusinessId: Ident | None = None
 

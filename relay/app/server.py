@@ -20,7 +20,7 @@ from relay.api.description import add_control_api
 from relay.api.routes import make_router as make_control_router
 from relay.app.metrics import EngineCollector
 from relay.app.settings import Settings
-from relay.core.task import TaskSnapshot
+from relay.core.snapshot import TaskSnapshot
 from relay.engine.fleet import Fleet
 from relay.engine.handle import InlineHandle
 from relay.gateway.app_keys import AppKeys

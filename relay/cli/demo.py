@@ -24,7 +24,7 @@ from relay.cli.live import LivePublisher, PublishFailed
 from relay.cli.measure import percentile
 from relay.cli.source import ClipSource, builtin_clip
 from relay.cli.verdict import LIMITS, Arrivals, Verdict, judge_recording, print_verdict
-from relay.core.task import TaskSnapshot
+from relay.core.snapshot import TaskSnapshot
 from relay.push.sink import Sink
 from relay.rtc.settings import RtcSettings
 from relay.worker.settings import WorkerSettings

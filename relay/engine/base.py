@@ -3,7 +3,8 @@
 from typing import Protocol
 
 from relay.core.ident import StreamKey, TaskKey
-from relay.core.task import TaskSnapshot, TaskSpec
+from relay.core.snapshot import TaskSnapshot
+from relay.core.task import TaskSpec
 from relay.worker.room import Published
 from relay.worker.worker import WorkerFull
 

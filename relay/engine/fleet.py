@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from relay.core.ident import RoomKey, StreamKey, TaskKey
-from relay.core.task import TaskSnapshot, TaskSpec
+from relay.core.snapshot import TaskSnapshot
+from relay.core.task import TaskSpec
 from relay.engine.handle import WorkerHandle
 from relay.engine.ledger import Ledger
 from relay.worker.room import Published

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from relay.core.ident import StreamKey, TaskKey
-from relay.core.task import TaskSnapshot, TaskSpec
+from relay.core.snapshot import TaskSnapshot
+from relay.core.task import TaskSpec
 from relay.worker.room import Published
 from relay.worker.settings import WorkerSettings
 from relay.worker.worker import Worker, WorkerStats

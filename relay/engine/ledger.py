@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from relay.core.ident import RoomKey, TaskKey
-from relay.core.task import TaskSnapshot
+from relay.core.snapshot import TaskSnapshot
 
 HISTORY = 72 * 3600 * 1000
 """Milliseconds an ended task is visible for, from its start."""

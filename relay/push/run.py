@@ -10,8 +10,9 @@ from relay.core.backlog import Backlog
 from relay.core.flv import Tag
 from relay.core.push_url import PushUrl
 from relay.core.rtmp.publisher import Connected, PublishStarted, Refused
+from relay.core.snapshot import TaskSnapshot
 from relay.core.stream import Stream
-from relay.core.task import Effect, MediaType, PushTask, State, StopReason, TaskSnapshot, TaskSpec
+from relay.core.task import Effect, MediaType, PushTask, State, StopReason, TaskSpec
 from relay.push.connection import Connection, Event, Listener, Lost
 from relay.push.feed import Feed, MediaTag
 from relay.push.output import Output

@@ -16,7 +16,8 @@ import structlog
 
 from relay.core.ident import RoomKey, StreamKey, TaskKey
 from relay.core.offer import NotTakingWork
-from relay.core.task import State, TaskSnapshot, TaskSpec
+from relay.core.snapshot import TaskSnapshot
+from relay.core.task import State, TaskSpec
 from relay.push.connection import Connection
 from relay.push.run import PushRun
 from relay.rtc.publisher import PublisherSession

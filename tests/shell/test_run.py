@@ -12,8 +12,9 @@ from relay.core.h264 import parse_decoder_configuration, split_length_prefixed
 from relay.core.ident import StreamKey, TaskKey
 from relay.core.media import AccessUnit, OpusPacket
 from relay.core.push_url import PushUrl
+from relay.core.snapshot import wire_state
 from relay.core.stream import MEDIA_TIMEOUT, Stream
-from relay.core.task import CONNECT_SPACING, StopReason, TaskSpec, wire_state
+from relay.core.task import CONNECT_SPACING, StopReason, TaskSpec
 from relay.push.connection import Connection
 from relay.push.feed import Feed
 from relay.push.run import PushRun

@@ -10,7 +10,7 @@ import httpx
 from relay.api.actions import VERSION
 from relay.api.auth import Gate
 from relay.app.server import make_engine, running
-from relay.core.task import TaskSnapshot
+from relay.core.snapshot import TaskSnapshot
 from relay.engine.fleet import Fleet
 from relay.rtc.settings import RtcSettings
 from relay.worker.settings import WorkerSettings

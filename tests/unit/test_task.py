@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from relay.core.ident import StreamKey, TaskKey
 from relay.core.push_url import PushUrl
+from relay.core.snapshot import PushStreamState, Status, wire_state
 from relay.core.task import (
     BACKOFF_STEPS,
     CONNECT_SPACING,
@@ -19,13 +20,10 @@ from relay.core.task import (
     UNREACHABLE_PAUSE,
     Effect,
     Event,
-    PushStreamState,
     PushTask,
     State,
-    Status,
     StopReason,
     TaskSpec,
-    wire_state,
 )
 
 

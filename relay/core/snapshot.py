@@ -1,0 +1,74 @@
+"""A push task as others are told of it: the control API's words for its state, and its figures at one moment."""
+
+import enum
+from dataclasses import dataclass
+
+from relay.core.task import ENDED, State, StopReason, TaskSpec
+
+
+class Status(enum.IntEnum):
+    """`Status` of the control API."""
+
+    UNKNOWN = 0
+    NOT_STARTED = 1
+    RUNNING = 2
+    ENDED = 3
+    FAILED = 4
+
+
+class PushStreamState(enum.IntEnum):
+    """`PushStreamState` of the control API."""
+
+    UNKNOWN = 0
+    NOT_PUSHING = 1
+    CONNECTING = 2
+    RECONNECTING = 3
+    CONNECTED = 4
+    PUSHING = 5
+    STOPPED = 6
+
+
+def wire_state(state: State, has_pushed: bool) -> tuple[Status, PushStreamState]:
+    """What Get says of a task: `Status` and `PushStreamState`."""
+    match state:
+        case State.WAITING:
+            return Status.RUNNING, PushStreamState.NOT_PUSHING
+        case State.CONNECTING | State.BACKOFF:
+            return Status.RUNNING, PushStreamState.RECONNECTING if has_pushed else PushStreamState.CONNECTING
+        case State.PUBLISHING:
+            return Status.RUNNING, PushStreamState.CONNECTED
+        case State.PUSHING:
+            return Status.RUNNING, PushStreamState.PUSHING
+        case State.STOPPING | State.STOPPED:
+            return Status.ENDED, PushStreamState.STOPPED
+        case State.FAILED:
+            return Status.FAILED, PushStreamState.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSnapshot:
+    """A task as it is told to others: plain values only."""
+
+    spec: TaskSpec
+    state: State
+    has_pushed: bool
+    stop_reason: StopReason
+    start_time: int
+    """Milliseconds since 1970."""
+    end_time: int
+    """Milliseconds since 1970; 0: not ended."""
+    connects: int = 0
+    last_error: str = ""
+    video_sent: int = 0
+    """Access units handed to the CDN connection."""
+    audio_sent: int = 0
+    """AAC frames handed to the CDN connection."""
+    dropped: int = 0
+    """Tags dropped because the CDN was too slow."""
+    bytes_sent: int = 0
+    first_frame_after: float | None = None
+    """Seconds from the later of Start and the stream's first packet to the first frame handed to the CDN connection."""
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDED
