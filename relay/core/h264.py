@@ -1,5 +1,6 @@
 """H.264 outside RTP: NAL units, SPS (ITU-T H.264 7.3, Annex E), avcC and AVCC (ISO/IEC 14496-15 5.3.3)."""
 
+import functools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -198,13 +199,15 @@ def describe(nals: list[bytes]) -> Description | None:
 
 def reorder_depth(nals: list[bytes]) -> int | None:
     """max_num_reorder_frames, where the picture brings an SPS that tells."""
-    for nal in nals:
-        if nal_type(nal) == NalType.SPS:
-            try:
-                return parse_sps(nal).max_num_reorder_frames
-            except ValueError:
-                return None
-    return None
+    return next((_told_depth(nal) for nal in nals if nal_type(nal) == NalType.SPS), None)
+
+
+@functools.lru_cache(maxsize=64)
+def _told_depth(sps: bytes) -> int | None:
+    try:
+        return parse_sps(sps).max_num_reorder_frames
+    except ValueError:
+        return None
 
 
 def parse_decoder_configuration(data: bytes) -> DecoderConfiguration:

@@ -10,6 +10,7 @@ _STAP_A = 24
 _FU_A = 28
 _START = 0x80
 _END = 0x40
+_ENDS = _START | _END
 _LEFT_OUT = (NalType.AUD, NalType.FILLER)
 
 _PART = 32
@@ -86,7 +87,11 @@ class H264Depacketizer:
         if self._size > MAX_ACCESS_UNIT:
             whole = False
         elif kind == _FU_A:
-            whole = self._fragment(data, start, end)
+            if self._fragments and end - start > 1 and not data[start + 1] & _ENDS:
+                self._fragments.append(data[start + 2 : end])  # most packets
+                whole = True
+            else:
+                whole = self._fragment(data, start, end)
         elif self._fragments:
             whole = False
         elif 1 <= kind <= 23:

@@ -72,24 +72,25 @@ class VideoReceiver(TrackReceiver):
                 decoded = decoding.begin(rtp_time, self.codec.reorder_depth(parts))
             else:
                 decoded = None if self._order_lost else decoding.next(rtp_time)
-            stats.reordered = decoding.reordered
             time = composition = 0.0
             if decoded is not None:
                 # DTS are placed, not PTS: pictures arrive as they are to be decoded, whatever they waited before that.
                 time = self._clock.place(decoded, unit.anchor, unit.arrival)
-                if decoding.depth:
+                if not decoding.depth:
+                    self._shown_last = time
+                else:
                     composition = (rtp_time - decoded) / 90000
                     if not self._keeps_order(unit.key, time, composition, decoded / 90000):
                         decoded = None
             if decoded is None:
                 stats.dropped += 1
+                stats.reordered = decoding.reordered
                 self._order_lost = self._depacketizer.awaiting_key = True
                 continue
             if unit.key:
                 self._order_lost = False
                 stats.key_frames += 1
                 self.key_frames.came(unit.arrival)
-            self._shown_last = max(self._shown_last, time + composition)
             frames.append(AccessUnit(parts, unit.key, rtp_time, time, unit.arrival, composition, self.codec.name))
         self._depacketizer.ready.clear()
         stats.frames += len(frames)
@@ -98,11 +99,13 @@ class VideoReceiver(TrackReceiver):
     def _keeps_order(self, key: bool, time: float, composition: float, decoded: float) -> bool:
         """B-frames stand between pictures that were sent before: where the timeline jumps or stands still amid them,
         they would be shown out of order."""
-        offset = time - decoded
+        self.stats.reordered = self._decoding.reordered
+        offset, shown = time - decoded, time + composition
         last, self._offset = self._offset, offset
-        if key:
-            return time + composition > self._shown_last
-        return abs(offset - last) < _STEADY
+        kept = shown > self._shown_last if key else abs(offset - last) < _STEADY
+        if kept:
+            self._shown_last = max(self._shown_last, shown)
+        return kept
 
     def _with_parameter_sets(self, nals: list[bytes]) -> list[bytes]:
         if any(nal_type(nal) == NalType.SPS for nal in nals):
