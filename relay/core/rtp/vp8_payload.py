@@ -1,4 +1,4 @@
-"""VP8 in RTP (RFC 7741): frames out of payloads, payloads out of frames."""
+"""VP8 in RTP (RFC 7741): frames out of payloads."""
 
 from relay.core.rtp.payload import PictureDepacketizer
 from relay.core.rtp.stats import TrackStats
@@ -53,9 +53,3 @@ class Vp8Depacketizer(PictureDepacketizer):
 
     def _clear(self) -> None:
         self._pieces = []
-
-
-def packetize(frame: bytes, max_payload: int) -> list[bytes]:
-    """One frame's RTP payloads of at most `max_payload` bytes, with the shortest descriptor."""
-    step = max_payload - 1
-    return [bytes((0 if at else _START,)) + frame[at : at + step] for at in range(0, len(frame), step)]
