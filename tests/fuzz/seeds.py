@@ -8,12 +8,13 @@ import base64
 import hashlib
 import itertools
 import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import av
 
@@ -31,15 +32,16 @@ from relay.core.rtp.sender import RtpSender
 from relay.core.token import Privilege, RoomToken, issue
 from tests.fuzz import credentials, rtmp, sdp
 from tests.fuzz.reception import AUDIO_PT, RTX_PT, STEPS, VIDEO_PT, Scene, dressed
-from tests.fuzz.runs import work_folder
+from tests.fuzz.runs import quieten, work_folder
 from tests.fuzz.tape import blob
-from tests.fuzz.targets import CORPUS, TARGETS
+from tests.fuzz.targets import CORPUS, TARGETS, Target
 from tests.support.clip import flv_clip
 from tests.support.nginx import Nginx, nginx
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "sdp"
-MAX_GROWN = 40
+MAX_GROWN = 30
 """Inputs that a merge adds to a target's corpus at most, the smallest."""
+MAX_LOOKED_AT = 400
 
 
 def put(target: str, name: str, data: bytes) -> None:
@@ -400,31 +402,53 @@ def nginx_seeds() -> None:
 
 
 def merge(name: str) -> None:
-    """Of what a long run has grown, a few small inputs that reach code which the corpus does not."""
+    """Of what a long run has grown, a few small inputs that take steps through our code which the corpus does not."""
     target = TARGETS[name]
-    grown = work_folder() / name
-    with tempfile.TemporaryDirectory() as folder:
-        merged = Path(folder) / "merged"
-        merged.mkdir()
-        command = [
-            sys.executable,
-            "-m",
-            "tests.fuzz.guided",
-            name,
-            "-merge=1",
-            str(merged),
-            str(target.folder),
-            str(grown),
-        ]
-        subprocess.run([*command, f"-max_len={target.max_size}"], check=True, capture_output=True)
-        known = set(target.corpus())
-        inputs = sorted({path.read_bytes() for path in merged.iterdir()} - known, key=lambda data: (len(data), data))
-        for data in inputs[: min(MAX_GROWN, target.short)]:
-            put(name, f"grown-{hashlib.sha256(data).hexdigest()[:12]}", data)
+    seen = set[tuple[str, int, int]]()
+    for data in target.corpus():
+        seen |= _steps(target, data)
+    grown = sorted((path.read_bytes() for path in (work_folder() / name).iterdir()), key=len)
+    kept = 0
+    for data in grown[:MAX_LOOKED_AT]:
+        steps = _steps(target, data)
+        if steps <= seen:
+            continue
+        seen |= steps
+        put(name, f"grown-{hashlib.sha256(data).hexdigest()[:12]}", data)
+        kept += 1
+        if kept == min(MAX_GROWN, target.short):
+            break
+
+
+def _steps(target: Target, data: bytes) -> set[tuple[str, int, int]]:
+    """From line to line in each file of the relay."""
+    steps = set[tuple[str, int, int]]()
+
+    def trace(frame: FrameType, event: str, _: object) -> Callable[..., Any] | None:
+        file = frame.f_code.co_filename
+        if "/relay/" not in file:
+            return None
+        last = frame.f_lineno
+
+        def line(frame: FrameType, event: str, _: object) -> Callable[..., Any]:
+            nonlocal last
+            steps.add((file, last, frame.f_lineno))
+            last = frame.f_lineno
+            return line
+
+        return line
+
+    sys.settrace(trace)
+    try:
+        target(data)
+    finally:
+        sys.settrace(None)
+    return steps
 
 
 def main() -> None:
     if sys.argv[1:2] == ["merge"]:
+        quieten()
         for name in sys.argv[2:]:
             merge(name)
         return

@@ -124,10 +124,10 @@ def test_aggregates_of_tiny_units():
     """One access unit of them, without marker: counted with what each unit costs, not only with its bytes."""
     subject = begun()
     aggregate = b"\x78" + b"\0\2\x66\x66" * 320
-    with at_most(5 * MIB):
-        for number in range(450):
+    with at_most(4.5 * MIB):
+        for number in range(330):
             subject.receive_rtp(video(12 + number, 1, aggregate), 1.0)
-    recovers(subject, 12 + 450, 1.0)
+    recovers(subject, 12 + 330, 1.0)
 
 
 def test_parameter_sets_without_a_picture():
