@@ -17,6 +17,8 @@ from tests.support.chromium import ChromiumPublisher
 from tests.support.eventually import eventually
 from tests.support.rtc import Received
 
+pytestmark = pytest.mark.alone
+
 SECONDS = 9
 """Of media that is measured."""
 ATTEMPTS = 3

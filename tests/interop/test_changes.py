@@ -23,6 +23,8 @@ from tests.support.player import play
 from tests.support.publishing import publishing
 from tests.support.relay import InlineRelay, running_relay
 
+pytestmark = pytest.mark.alone
+
 
 @contextlib.asynccontextmanager
 async def recording(folder: Path) -> AsyncIterator[tuple[InlineRelay, list[SinkStream]]]:

@@ -14,6 +14,8 @@ from tests.support.chromium import ChromiumPublisher, chromium
 from tests.support.eventually import eventually
 from tests.support.rtc import SmallEngine, Ticker
 
+pytestmark = pytest.mark.alone
+
 
 class _Server(uvicorn.Server):
     @contextlib.contextmanager

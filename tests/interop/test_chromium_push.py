@@ -3,6 +3,8 @@
 import subprocess
 from itertools import pairwise
 
+import pytest
+
 from relay.cli.measure import (
     AAC_LC,
     audio_format,
@@ -17,6 +19,8 @@ from tests.support.debian import need
 from tests.support.eventually import eventually
 from tests.support.nginx import Nginx
 from tests.support.relay import running_relay
+
+pytestmark = pytest.mark.alone
 
 
 async def test_a_page_reaches_the_cdn(cdn: Nginx) -> None:

@@ -20,6 +20,8 @@ from tests.support.eventually import eventually
 from tests.support.gstreamer import gstreamer
 from tests.support.relay import running_relay
 
+pytestmark = pytest.mark.alone
+
 OFFERS = Path(__file__).parents[2] / "fixtures" / "sdp"
 FIREFOX = (OFFERS / "firefox-vp8.offer.sdp").read_text()
 CHROMIUM = (OFFERS / "cr-basic.offer.sdp").read_text()

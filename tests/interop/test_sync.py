@@ -24,6 +24,8 @@ from tests.support.nginx import Nginx
 from tests.support.recording import assert_decodes
 from tests.support.relay import Relay, running_relay
 
+pytestmark = pytest.mark.alone
+
 SECONDS = 14
 """Of sound that a test waits for; the clip is longer by what connecting takes."""
 LOSSY = Profile(loss=0.02, delay=0.02)
