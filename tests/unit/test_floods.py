@@ -124,7 +124,7 @@ def test_aggregates_of_tiny_units():
     """One access unit of them, without marker: counted with what each unit costs, not only with its bytes."""
     subject = begun()
     aggregate = b"\x78" + b"\0\2\x66\x66" * 320
-    with at_most(4.5 * MIB):
+    with at_most(3.5 * MIB):
         for number in range(330):
             subject.receive_rtp(video(12 + number, 1, aggregate), 1.0)
     recovers(subject, 12 + 330, 1.0)
