@@ -8,7 +8,14 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import hypothesis
 import pytest
+
+
+# A run that decides whether a change lands tries the same cases each time; every other run tries new ones.
+hypothesis.settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    hypothesis.settings.load_profile("ci")
 
 
 async def _checked(test: Any) -> None:
