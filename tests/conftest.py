@@ -4,13 +4,13 @@ import asyncio
 import inspect
 import os
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import hypothesis
 import pytest
 
+from tests.support.eventually import eventually_sync
 
 # A run that decides whether a change lands tries the same cases each time; every other run tries new ones.
 hypothesis.settings.register_profile("ci", derandomize=True)
@@ -59,7 +59,4 @@ def nothing_left_behind() -> Iterator[None]:
     left = [thread for thread in left if thread.is_alive()]
     assert not left, f"threads left behind: {left}"
     # A fixture that serves several tests may still be closing a connection of the last one.
-    deadline = time.monotonic() + 2
-    while (still_open := _sockets() - sockets) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not still_open, "sockets left behind"
+    eventually_sync(lambda: not _sockets() - sockets, within=2, what="sockets left behind")
