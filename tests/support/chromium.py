@@ -84,7 +84,8 @@ async def chromium() -> AsyncIterator[ChromiumPublisher]:
             await page.goto(url)
             yield ChromiumPublisher(page)
         finally:
-            await browser.close()
+            async with asyncio.timeout(20):
+                await browser.close()
 
 
 @contextlib.asynccontextmanager
