@@ -1,30 +1,13 @@
-"""Debian's Chromium as a publisher: a page of our own with fake devices, driven by playwright.
-
-playwright's own browsers are never downloaded; Debian's package is installed where it is missing.
-"""
+"""Chromium as a publisher: a page of our own with fake devices."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page
 
-from tests.support.debian import need
-
-EXECUTABLE = "/usr/bin/chromium"
-ARGUMENTS = [
-    "--no-sandbox",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-    "--allow-loopback-in-peer-connection",
-    "--autoplay-policy=no-user-gesture-required",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-quic",
-    "--disable-sync",
-    "--no-first-run",
-]
+from tests.support.browser import browser
 
 PAGE = """<!doctype html><meta charset="utf-8"><title>publish</title><script>
 async function publish(url, constraints = {audio: true, video: {width: 1280, height: 720, frameRate: 30}}) {
@@ -76,16 +59,10 @@ class ChromiumPublisher:
 @contextlib.asynccontextmanager
 async def chromium() -> AsyncIterator[ChromiumPublisher]:
     """A browser, and in it the page, served from http://localhost on a port of its own."""
-    need("chromium")
-    async with _serve_page() as url, async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=EXECUTABLE, headless=True, args=ARGUMENTS)
-        try:
-            page = await browser.new_page()
-            await page.goto(url)
-            yield ChromiumPublisher(page)
-        finally:
-            async with asyncio.timeout(20):
-                await browser.close()
+    async with _serve_page() as url, browser() as started:
+        page = await started.new_page()
+        await page.goto(url)
+        yield ChromiumPublisher(page)
 
 
 @contextlib.asynccontextmanager

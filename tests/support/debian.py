@@ -52,7 +52,7 @@ def need(*names: str) -> None:
 
 
 def _is_there(program: Program) -> bool:
-    return subprocess.run(["sh", "-c", program.probe], capture_output=True).returncode == 0
+    return subprocess.run(["sh", "-c", program.probe], capture_output=True, timeout=60).returncode == 0
 
 
 if __name__ == "__main__":

@@ -12,9 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import async_playwright
-
-from tests.support.chromium import ARGUMENTS, EXECUTABLE
+from tests.support.browser import browser
 from tests.support.debian import need
 
 PACKAGE = "mpegts.js@1.8.2"
@@ -65,19 +63,15 @@ def _serve(folder: Path) -> Iterator[str]:
 
 async def play(clip: Path, folder: Path, *, rate: float = 2.0, timeout: float = 60) -> dict[str, Any]:  # noqa: ASYNC109  handed on to playwright
     """Plays the FLV file to its end; gives `errors`, the `sizes` that were shown, and the `time` it came to."""
-    need("chromium", "npm")
+    need("npm")
     await asyncio.to_thread(fetch, folder)
     (folder / "index.html").write_text(_PAGE)
     shutil.copy(clip, folder / "clip.flv")
     with _serve(folder) as url:
-        async with async_playwright() as playwright:
-            browser = await playwright.chromium.launch(executable_path=EXECUTABLE, headless=True, args=ARGUMENTS)
-            try:
-                page = await browser.new_page()
-                await page.goto(url)
-                await page.evaluate("rate => play(rate)", rate)
-                await page.wait_for_function("video.ended || errors.length", timeout=timeout * 1000)
-                played: dict[str, Any] = await page.evaluate("({errors, sizes, time: video.currentTime})")
-                return played
-            finally:
-                await browser.close()
+        async with browser() as started:
+            page = await started.new_page()
+            await page.goto(url)
+            await page.evaluate("rate => play(rate)", rate)
+            await page.wait_for_function("video.ended || errors.length", timeout=timeout * 1000)
+            played: dict[str, Any] = await page.evaluate("({errors, sizes, time: video.currentTime})")
+            return played

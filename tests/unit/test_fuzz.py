@@ -1,6 +1,6 @@
 """The short run of the fuzz targets: the corpus, crashers that were fixed among it, and seeded mutations of it.
 
-The long one: `python -m tests.fuzz all --seconds 600`.
+The long one: `python -m tests.fuzz all --seconds 600 --jobs 4`.
 """
 
 from collections.abc import Iterator
