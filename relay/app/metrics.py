@@ -19,5 +19,12 @@ class EngineCollector(Collector):
         for state, count in stats.tasks.items():
             tasks.add_metric([state.value], count)
         yield tasks
-        yield CounterMetricFamily("relay_sent_bytes", "Bytes written to CDNs by active tasks", value=stats.bytes_sent)
+        yield CounterMetricFamily("relay_sent_bytes", "Bytes written to CDNs", value=stats.bytes_sent)
         yield CounterMetricFamily("relay_media_cpu_seconds", "CPU time inside media ticks", value=stats.tick_cpu)
+        yield GaugeMetricFamily(
+            "relay_media_cpu_share",
+            "CPU seconds a second of the thread with the media loop",
+            value=stats.load.cpu_share,
+        )
+        yield GaugeMetricFamily("relay_tick_lag_seconds", "How late media ticks begin", value=stats.load.lag)
+        yield CounterMetricFamily("relay_tick_overruns", "Media ticks that began late", value=stats.load.overruns)

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from relay.api.auth import AccessKeys
+from relay.core.load import MAX_CPU_SHARE
 from relay.gateway.app_keys import AppKeys
 from relay.gateway.whip import IceServer
 from relay.push.transcode import DEFAULT_BIT_RATE
@@ -128,6 +129,9 @@ class Settings(BaseSettings):
     audio_bit_rate: int = Field(DEFAULT_BIT_RATE, ge=32_000, le=320_000, description="bits per second of the AAC")
     max_sessions: int = Field(1000, ge=1, description="publishers at once")
     max_tasks: int = Field(1000, ge=1, description="running push tasks at once")
+    max_cpu_share: float = Field(
+        MAX_CPU_SHARE, gt=0, le=1, description="share of a core beyond which nobody new is let in, to spare who is"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
     log_format: Literal["text", "json"] = Field("text", description="lines for people, or one JSON object a line")
 
@@ -174,4 +178,5 @@ class Settings(BaseSettings):
             audio_bit_rate=self.audio_bit_rate,
             max_sessions=self.max_sessions,
             max_tasks=self.max_tasks,
+            max_cpu_share=self.max_cpu_share,
         )

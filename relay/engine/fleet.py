@@ -26,6 +26,10 @@ class Fleet:
     async def close(self) -> None:
         await self._worker.close()
 
+    async def drain(self) -> None:
+        """From now on nobody new is let in; what runs goes on."""
+        await self._worker.drain()
+
     async def start_task(self, spec: TaskSpec) -> bool:
         started = await self._worker.start_task(spec)
         snapshot = await self._worker.snapshot(spec.key)

@@ -22,6 +22,7 @@ class WorkerHandle(Protocol):
     async def start_task(self, spec: TaskSpec) -> bool: ...
     async def stop_task(self, key: TaskKey) -> bool: ...
     async def snapshot(self, key: TaskKey) -> TaskSnapshot | None: ...
+    async def drain(self) -> None: ...
     def stats(self) -> WorkerStats: ...
 
 
@@ -54,6 +55,9 @@ class InlineHandle:
 
     async def snapshot(self, key: TaskKey) -> TaskSnapshot | None:
         return self.worker.snapshot(key)
+
+    async def drain(self) -> None:
+        self.worker.drain()
 
     def stats(self) -> WorkerStats:
         return self.worker.stats()

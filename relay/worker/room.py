@@ -77,6 +77,10 @@ class Room:
     def empty(self) -> bool:
         return not self._places
 
+    def knows(self, key: StreamKey) -> bool:
+        """The stream is published here, or a task waits for it."""
+        return key in self._places
+
     @property
     def session_count(self) -> int:
         return sum((place.session is not None) + place.answering for place in self._places.values())

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from relay.core.codecs import CODECS
+from relay.core.load import MAX_CPU_SHARE
 from relay.push.transcode import DEFAULT_BIT_RATE, DEFAULT_CODER
 from relay.rtc.settings import RtcSettings
 
@@ -19,6 +20,8 @@ class WorkerSettings:
     """Publishers at once."""
     max_tasks: int = 1000
     """Running pushes at once."""
+    max_cpu_share: float = MAX_CPU_SHARE
+    """Of a core, by the thread of the media loop: beyond it new publishers and tasks are refused."""
     first_timestamp: int = 0
     """Milliseconds at which each push's RTMP clock begins."""
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import structlog
 
 from relay.core.ident import RoomKey, StreamKey, TaskKey
+from relay.core.load import Load, LoadMeter
 from relay.core.offer import NotTakingWork
 from relay.core.snapshot import TaskSnapshot
 from relay.core.task import State, TaskSpec
@@ -38,13 +39,14 @@ class WorkerStats:
     tasks: dict[State, int]
     """Active tasks by state."""
     bytes_sent: int
-    """By active tasks."""
+    """By all tasks since the worker began."""
     tick_cpu: float
     """CPU seconds spent inside ticks since the worker began."""
+    load: Load
 
 
 class WorkerFull(Exception):
-    """The worker runs as many tasks as it may."""
+    """The worker runs as many tasks as it may, or has no room for more: of time, or since it is to end."""
 
 
 class Worker:
@@ -54,6 +56,10 @@ class Worker:
         self.settings = settings
         self.tick_cpu = 0.0
         """CPU seconds spent inside ticks: reception, sound, packaging and writing to CDNs."""
+        self._load = LoadMeter(0.0, 0.0)
+        self._draining = False
+        self._ended_bytes = 0
+        """Sent by tasks that have ended."""
         self._rooms: dict[RoomKey, Room] = {}
         self._on_task_change = on_task_change
         self._ticking: asyncio.Task[None] | None = None
@@ -90,12 +96,26 @@ class Worker:
             await asyncio.wait([self._ticking])
             self._ticking = None
 
+    def drain(self) -> None:
+        """From now on nobody new is let in; what runs goes on."""
+        self._draining = True
+
+    def _refusal(self) -> str:
+        """Why there is no room for more, for the one who asks; empty where there is."""
+        if self._draining:
+            return "this relay is about to end and takes no new work; try another, or again later"
+        if reason := self._load.load.too_much(self.settings.max_cpu_share):
+            return f"this relay has as much to do as it can: {reason}; try again later"
+        return ""
+
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         due = loop.time()
+        self._load = LoadMeter(due, time.thread_time())
         while True:
             now = loop.time()
             began = time.thread_time()
+            self._load.tick(now, began, now - due)
             self.tick(now)
             self.tick_cpu += time.thread_time() - began
             # A late tick is not made up for: the next one takes what has come meanwhile.
@@ -114,6 +134,10 @@ class Worker:
 
     async def publish(self, key: StreamKey, offer: str) -> Published:
         """Answers a WHIP offer. Raises `PublishError`."""
+        room = self._rooms.get(key.room)
+        # A publisher that comes back belongs to what runs: turned away, it would end a push.
+        if (room is None or not room.knows(key)) and (refusal := self._refusal()):
+            raise NotTakingWork(refusal)
         sessions = sum(room.session_count for room in self._rooms.values())
         if sessions >= self.settings.max_sessions:
             raise NotTakingWork(f"this relay takes {self.settings.max_sessions} publishers at once; try again later")
@@ -132,6 +156,10 @@ class Worker:
 
     def start_task(self, spec: TaskSpec) -> bool:
         """False: a task of that name is active. Raises `WorkerFull`."""
+        if self._run_of(spec.key) is not None:
+            return False
+        if refusal := self._refusal():
+            raise WorkerFull(refusal)
         tasks = sum(room.task_count for room in self._rooms.values())
         if tasks >= self.settings.max_tasks:
             raise WorkerFull(f"this relay runs {self.settings.max_tasks} tasks at once; try again later")
@@ -152,12 +180,13 @@ class Worker:
 
     def stats(self) -> WorkerStats:
         runs = [run for room in self._rooms.values() for run in room.runs]
-        snapshots = [run.snapshot() for run in runs]
+        snapshots = [snapshot for run in runs if not (snapshot := run.snapshot()).ended]
         return WorkerStats(
             publishers=sum(room.session_count for room in self._rooms.values()),
             tasks=dict(Counter(snapshot.state for snapshot in snapshots)),
-            bytes_sent=sum(snapshot.bytes_sent for snapshot in snapshots),
+            bytes_sent=self._ended_bytes + sum(snapshot.bytes_sent for snapshot in snapshots),
             tick_cpu=self.tick_cpu,
+            load=self._load.load,
         )
 
     def _run_of(self, key: TaskKey) -> PushRun | None:
@@ -177,6 +206,8 @@ class Worker:
 
     def _task_changed(self, run: PushRun) -> None:
         snapshot = run.snapshot()
+        if snapshot.ended:
+            self._ended_bytes += snapshot.bytes_sent
         log.info(
             "task",
             app_id=snapshot.spec.key.app_id,

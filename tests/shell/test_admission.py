@@ -1,0 +1,74 @@
+"""A relay that has enough to do says so, and goes on with what it has."""
+
+import pytest
+
+from relay.core.ident import StreamKey, TaskKey
+from relay.core.offer import NotTakingWork, OfferMalformed
+from relay.core.push_url import PushUrl
+from relay.core.task import TaskSpec
+from relay.worker.settings import WorkerSettings
+from relay.worker.worker import Worker, WorkerFull
+from tests.support.eventually import eventually
+from tests.support.relay import APP, LOOPBACK, ROOM, Relay, running_relay
+
+NOWHERE = "rtmp://127.0.0.1:9/live/key"
+BUSY = WorkerSettings(rtc=LOOPBACK, max_cpu_share=1e-6)
+
+
+def spec(task: str) -> TaskSpec:
+    return TaskSpec(TaskKey(APP, ROOM, task), StreamKey(APP, ROOM, f"{task}-user"), PushUrl.parse(NOWHERE))
+
+
+async def test_beyond_its_cpu_share_a_worker_lets_nobody_new_in_and_keeps_who_is() -> None:
+    worker = Worker(BUSY, lambda snapshot: None)
+    await worker.start()
+    try:
+        assert worker.start_task(spec("early"))
+        await eventually(lambda: worker.stats().load.cpu_share > 1e-6, what="the load is seen")
+        with pytest.raises(WorkerFull, match="of a core"):
+            worker.start_task(spec("late"))
+        assert not worker.start_task(spec("early")), "a repeated Start is told that the task runs"
+        with pytest.raises(NotTakingWork, match="of a core"):
+            await worker.publish(spec("late").stream, "no offer")
+        with pytest.raises(OfferMalformed):  # let in, as far as its offer
+            await worker.publish(spec("early").stream, "no offer")
+    finally:
+        await worker.close()
+
+
+async def start_late(relay: Relay) -> tuple[int, str, str]:
+    body = {
+        "AppId": APP,
+        "RoomId": ROOM,
+        "TaskId": "late",
+        "Stream": {"UserId": "user"},
+        "PushURL": NOWHERE,
+        "Control": {},
+    }
+    response = await relay.call("StartPushSingleStreamToCDN", body)
+    error = response.json()["ResponseMetadata"].get("Error", {})
+    return response.status_code, error.get("Code", ""), error.get("Message", "")
+
+
+async def test_who_is_not_let_in_is_told_why() -> None:
+    async with running_relay(BUSY) as relay:
+        await eventually(lambda: relay.engine.stats().load.cpu_share > 1e-6, what="the load is seen")
+        status, code, message = await start_late(relay)
+        assert (status, code) == (429, "FlowLimitExceeded.TaskNumberOverLimit")
+        assert "of a core; try again later" in message
+        headers = {"Content-Type": "application/sdp"}
+        whip = await relay.client.post(relay.whip_url(), content=b"v=0\r\n", headers=headers)
+        assert whip.status_code == 503
+        assert "of a core" in whip.json()["detail"]
+        assert whip.headers["Retry-After"]
+
+
+async def test_a_draining_relay_lets_nobody_in_and_ends_nothing() -> None:
+    async with running_relay() as relay:
+        assert await relay.start(NOWHERE) == "ok"
+        await relay.engine.drain()
+        status, _, message = await start_late(relay)
+        assert status == 429
+        assert "about to end" in message
+        assert (await relay.states())[0] == 2
+        assert (await relay.stop()).status_code == 200
