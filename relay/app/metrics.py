@@ -20,7 +20,10 @@ class EngineCollector(Collector):
             tasks.add_metric([state.value], count)
         yield tasks
         yield CounterMetricFamily("relay_sent_bytes", "Bytes written to CDNs", value=stats.bytes_sent)
-        yield CounterMetricFamily("relay_media_cpu_seconds", "CPU time inside media ticks", value=stats.tick_cpu)
+        media = CounterMetricFamily("relay_media_seconds", "Time inside media ticks, by phase", labels=["phase"])
+        for phase in ("reception", "sound", "pushing"):
+            media.add_metric([phase], getattr(stats.tick, phase))
+        yield media
         yield GaugeMetricFamily(
             "relay_media_cpu_share",
             "CPU seconds a second of the thread with the media loop",

@@ -132,6 +132,9 @@ class Settings(BaseSettings):
     max_cpu_share: float = Field(
         MAX_CPU_SHARE, gt=0, le=1, description="share of a core beyond which nobody new is let in, to spare who is"
     )
+    measure_cpu: bool = Field(
+        False, description="tell the media phases of /metrics in CPU seconds, for a little more of them"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
     log_format: Literal["text", "json"] = Field("text", description="lines for people, or one JSON object a line")
 
@@ -179,4 +182,5 @@ class Settings(BaseSettings):
             max_sessions=self.max_sessions,
             max_tasks=self.max_tasks,
             max_cpu_share=self.max_cpu_share,
+            measure_cpu=self.measure_cpu,
         )

@@ -69,7 +69,7 @@ class _Demo:
         self._folder = folder
         self._console = console
         self._arrivals = Arrivals()
-        self._engine = make_engine(WorkerSettings(rtc=LOOPBACK))
+        self._engine = make_engine(WorkerSettings(rtc=LOOPBACK, measure_cpu=True))
 
     async def run(self) -> Verdict:
         sink = Sink(on_tag=self._arrivals.on_tag, directory=self._folder)
@@ -96,14 +96,14 @@ class _Demo:
         )
         publisher = LivePublisher(ClipSource(builtin_clip()), settings=LOOPBACK, on_picture=self._arrivals.on_picture)
         await publisher.connect(f"{url}/whip/{APP}/{ROOM}/{USER}")
-        cpu, media_cpu, began = time.process_time(), self._engine.stats().tick_cpu, loop.time()
+        cpu, media_cpu, began = time.process_time(), self._engine.stats().tick.total, loop.time()
         playing = asyncio.create_task(publisher.play())
         try:
             await self._watch(playing)
             publisher.stop()
             await playing
             lasted = loop.time() - began
-            cpu, media_cpu = time.process_time() - cpu, self._engine.stats().tick_cpu - media_cpu
+            cpu, media_cpu = time.process_time() - cpu, self._engine.stats().tick.total - media_cpu
             await asyncio.sleep(SETTLE)
             snapshot = await self._snapshot()
             await self._call(client, "StopPushStreamToCDN", {})

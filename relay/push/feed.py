@@ -128,7 +128,11 @@ class Feed:
         self._recent_audio.clear()
 
     def tick(self, now: float) -> None:
-        """Encodes the sound that came since the last tick, silence where none came for too long; gives what is due."""
+        self.encode(now)
+        self.release(now)
+
+    def encode(self, now: float) -> None:
+        """Takes the sound that came since the last call, and silence where none came for too long."""
         if self._transcoder is None:
             return
         frames: list[AacFrame] = []
@@ -138,6 +142,9 @@ class Feed:
         frames += self._transcoder.fill(now - AUDIO_LAG)
         for frame in frames:
             self._sound.append(MediaTag(flv.AUDIO, frame.time, flv.aac_body(frame.data), key=False, config=None))
+
+    def release(self, now: float) -> None:
+        """Gives the takers the sound that is due."""
         while self._sound and self._sound[0].time <= now - AUDIO_DELAY:
             tag = self._sound.popleft()
             self._recent_audio.append(tag)

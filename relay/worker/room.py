@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import structlog
 
 from relay.core.ident import RoomKey, StreamKey
+from relay.core.media import Frame
 from relay.core.offer import StaleSession, UnknownSession
 from relay.core.stream import Stream
 from relay.core.task import StopReason, TaskSpec
@@ -53,7 +54,7 @@ class Published:
 class _Place:
     """A stream with the session that publishes it and the feed that packs it."""
 
-    __slots__ = ("answering", "feed", "session", "session_id", "stream")
+    __slots__ = ("answering", "feed", "frames", "session", "session_id", "stream")
 
     def __init__(self, stream: Stream, feed: Feed) -> None:
         self.stream = stream
@@ -62,6 +63,14 @@ class _Place:
         self.session_id = ""
         self.answering = 0
         """Offers being answered for this stream: it must not be forgotten meanwhile."""
+        self.frames: list[Frame] = []
+        """Received, and not delivered yet."""
+
+    def deliver(self) -> None:
+        frames = self.frames.copy()
+        self.frames.clear()
+        for frame in frames:
+            self.stream.deliver(frame)
 
 
 class Room:
@@ -109,7 +118,7 @@ class Room:
             self._leave(place, "a newer session publishes this stream")
         place.session, place.session_id = session, session_id
         place.stream.kinds = frozenset(session.kinds)
-        session.on_frame = place.stream.deliver
+        session.on_frame = place.frames.append
         session.on_closed = lambda reason: self._session_closed(place, session_id, reason)
         place.stream.on_key_frame_wanted = lambda: session.request_key_frame(self._around.clock())
         log.info("publisher joined", **_names(key), kinds=sorted(session.kinds))
@@ -147,6 +156,7 @@ class Room:
         if session is None:
             return
         log.info("publisher left", **_names(place.stream.key), reason=reason)
+        place.deliver()
         session.close(reason)
         self._around.retire(session)
         place.stream.publisher_left(self._around.clock())
@@ -184,17 +194,23 @@ class Room:
             self._finishing.append(run)
         self._around.on_task_change(run)
 
-    # time
+    # One tick of everything that happens in the room, phase by phase.
 
-    def tick(self, now: float) -> None:
-        """Everything that happens in the room: packets in, frames across, bytes out, deadlines."""
-        for place in tuple(self._places.values()):
-            try:
-                self._tick_place(place, now)
-            except Exception:
-                # What one stream brings must not cost the others theirs.
-                log.exception("a stream failed", **_names(place.stream.key))
-                self._leave(place, "an internal error")
+    def receive(self, now: float) -> None:
+        """Packets in."""
+        self._each_place(_receive, now)
+
+    def deliver(self, now: float) -> None:
+        """Frames across: pictures become FLV bodies and queue for the CDNs, sound waits for `encode`."""
+        self._each_place(_deliver, now)
+
+    def encode(self, now: float) -> None:
+        """Opus to AAC."""
+        self._each_place(_encode, now)
+
+    def push(self, now: float) -> None:
+        """Bytes out, and the deadlines of tasks; what nobody needs any more is forgotten."""
+        self._each_place(_release, now)
         for run in self.runs:
             try:
                 run.tick(now)
@@ -203,16 +219,14 @@ class Room:
                 run.fail("an internal error")
         self._sweep()
 
-    def _tick_place(self, place: _Place, now: float) -> None:
-        stream, session = place.stream, place.session
-        if session is not None:
-            session.key_frames_wanted = place.feed.active
-            session.tick(now)
-            last_media = max((track.last_media or 0.0 for track in session.stats.reception.tracks), default=0.0)
-            if last_media:
-                stream.media_seen(last_media, now)
-        stream.poll(now)
-        place.feed.tick(now)
+    def _each_place(self, step: Callable[[_Place, float], None], now: float) -> None:
+        for place in tuple(self._places.values()):
+            try:
+                step(place, now)
+            except Exception:
+                # What one stream brings must not cost the others theirs.
+                log.exception("a stream failed", **_names(place.stream.key))
+                self._leave(place, "an internal error")
 
     def _sweep(self) -> None:
         self._finishing = [run for run in self._finishing if not run.task.ended]
@@ -240,6 +254,28 @@ class Room:
     def _make_transcoder(self) -> Transcoder:
         settings = self._around.settings
         return Transcoder(coder=settings.audio_coder, bit_rate=settings.audio_bit_rate)
+
+
+def _receive(place: _Place, now: float) -> None:
+    stream, session = place.stream, place.session
+    if session is not None:
+        session.key_frames_wanted = place.feed.active
+        session.tick(now)
+        if session.last_media is not None:
+            stream.media_seen(session.last_media, now)
+    stream.poll(now)
+
+
+def _deliver(place: _Place, now: float) -> None:
+    place.deliver()
+
+
+def _encode(place: _Place, now: float) -> None:
+    place.feed.encode(now)
+
+
+def _release(place: _Place, now: float) -> None:
+    place.feed.release(now)
 
 
 def _names(key: StreamKey) -> dict[str, object]:

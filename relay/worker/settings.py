@@ -22,6 +22,8 @@ class WorkerSettings:
     """Running pushes at once."""
     max_cpu_share: float = MAX_CPU_SHARE
     """Of a core, by the thread of the media loop: beyond it new publishers and tasks are refused."""
+    measure_cpu: bool = False
+    """The phases of ticks are told in CPU seconds, whose clock is a system call; else in seconds that passed."""
     first_timestamp: int = 0
     """Milliseconds at which each push's RTMP clock begins."""
 

@@ -22,6 +22,7 @@ from relay.core.task import State, TaskSpec
 from relay.push.connection import Connection
 from relay.push.run import PushRun
 from relay.rtc.publisher import PublisherSession
+from relay.worker.phases import PhaseClock, TickTimes
 from relay.worker.room import Published, Room, Surroundings
 from relay.worker.settings import WorkerSettings
 
@@ -40,8 +41,7 @@ class WorkerStats:
     """Active tasks by state."""
     bytes_sent: int
     """By all tasks since the worker began."""
-    tick_cpu: float
-    """CPU seconds spent inside ticks since the worker began."""
+    tick: TickTimes
     load: Load
 
 
@@ -54,8 +54,7 @@ class Worker:
 
     def __init__(self, settings: WorkerSettings, on_task_change: Callable[[TaskSnapshot], None]) -> None:
         self.settings = settings
-        self.tick_cpu = 0.0
-        """CPU seconds spent inside ticks: reception, sound, packaging and writing to CDNs."""
+        self._phases = PhaseClock(time.thread_time if settings.measure_cpu else time.perf_counter)
         self._load = LoadMeter(0.0, 0.0)
         self._draining = False
         self._ended_bytes = 0
@@ -114,19 +113,29 @@ class Worker:
         self._load = LoadMeter(due, time.thread_time())
         while True:
             now = loop.time()
-            began = time.thread_time()
-            self._load.tick(now, began, now - due)
+            self._load.tick(now, time.thread_time(), now - due)
             self.tick(now)
-            self.tick_cpu += time.thread_time() - began
             # A late tick is not made up for: the next one takes what has come meanwhile.
             due = max(due + self.settings.tick, loop.time())
             await asyncio.sleep(due - loop.time())
 
     def tick(self, now: float) -> None:
-        for key, room in tuple(self._rooms.items()):
-            room.tick(now)
+        rooms, phases = tuple(self._rooms.values()), self._phases
+        phases.begin()
+        for room in rooms:
+            room.receive(now)
+        phases.received()
+        for room in rooms:
+            room.deliver(now)
+        phases.pushed()
+        for room in rooms:
+            room.encode(now)
+        phases.encoded()
+        for room in rooms:
+            room.push(now)
             if room.empty:
-                del self._rooms[key]
+                del self._rooms[room.key]
+        phases.pushed()
         if not self._rooms:
             self._empty.set()
 
@@ -185,7 +194,7 @@ class Worker:
             publishers=sum(room.session_count for room in self._rooms.values()),
             tasks=dict(Counter(snapshot.state for snapshot in snapshots)),
             bytes_sent=self._ended_bytes + sum(snapshot.bytes_sent for snapshot in snapshots),
-            tick_cpu=self.tick_cpu,
+            tick=self._phases.times,
             load=self._load.load,
         )
 

@@ -18,6 +18,7 @@ from relay.core.push_url import PushUrl
 from relay.core.task import TaskSpec
 from relay.engine.fleet import Fleet
 from relay.rtc.fragment import parse_fragment
+from relay.worker.phases import TickTimes
 from tests.fuzz import sdp
 from tests.fuzz.tape import Tape
 
@@ -56,7 +57,7 @@ class _Engine:
     """The port's plain answers: what is under test lies before it."""
 
     def stats(self) -> Any:
-        return SimpleNamespace(publishers=0, tasks={}, bytes_sent=0, tick_cpu=0.0)
+        return SimpleNamespace(publishers=0, tasks={}, bytes_sent=0, tick=TickTimes())
 
     async def start_task(self, spec: TaskSpec) -> bool:
         assert repr(spec.push_url) == f"PushUrl({spec.push_url.redacted!r})"

@@ -1,0 +1,53 @@
+"""Where a worker's time goes: what its ticks take, by phase."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class TickTimes:
+    """Seconds inside ticks since the worker began."""
+
+    reception: float = 0.0
+    """Reading datagrams, SRTP, RTP to whole frames, RTCP."""
+    sound: float = 0.0
+    """Opus to AAC."""
+    pushing: float = 0.0
+    """FLV and RTMP, and writing them to CDNs."""
+
+    @property
+    def total(self) -> float:
+        return self.reception + self.sound + self.pushing
+
+
+class PhaseClock:
+    """Adds up the time from each `begin` or lap to the next lap, by `clock`, to the phase that the lap names."""
+
+    __slots__ = ("_at", "_clock", "pushing", "reception", "sound")
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._at = 0.0
+        self.reception = self.sound = self.pushing = 0.0
+
+    def begin(self) -> None:
+        self._at = self._clock()
+
+    def received(self) -> None:
+        now = self._clock()
+        self.reception += now - self._at
+        self._at = now
+
+    def encoded(self) -> None:
+        now = self._clock()
+        self.sound += now - self._at
+        self._at = now
+
+    def pushed(self) -> None:
+        now = self._clock()
+        self.pushing += now - self._at
+        self._at = now
+
+    @property
+    def times(self) -> TickTimes:
+        return TickTimes(self.reception, self.sound, self.pushing)
