@@ -68,6 +68,8 @@ class TaskSnapshot:
     bytes_sent: int = 0
     first_frame_after: float | None = None
     """Seconds from the later of Start and the stream's first packet to the first frame handed to the CDN connection."""
+    id: int = 0
+    """The ledger's, of this task alone; a later task of the same name has another."""
 
     @property
     def ended(self) -> bool:

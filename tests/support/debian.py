@@ -34,6 +34,7 @@ PROGRAMS: Mapping[str, Program] = {
             "gstreamer1.0-plugins-ugly",
         ),
     ),
+    "postgresql": Program("ls /usr/lib/postgresql/*/bin/initdb", ("postgresql",)),
     "npm": Program("command -v node && command -v npm", ("nodejs", "npm")),
 }
 

@@ -1,0 +1,209 @@
+"""The database: its URL, its file, its migrations, on SQLite and on a real PostgreSQL."""
+
+import asyncio
+import contextlib
+import stat
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy.exc import IntegrityError
+
+from relay.engine.database import Database, DatabaseUrl
+from relay.engine.schema import metadata, servers, tasks
+from tests.support.postgres import PASSWORD, postgres
+
+FIRST = "0001"
+ROW: dict[str, Any] = {
+    "app_id": "app",
+    "room_id": "room",
+    "task_id": "task",
+    "business_id": "",
+    "user_id": "user",
+    "stream_type": 0,
+    "push_url": "rtmp://127.0.0.1/live/the-stream-key",
+    "media_type": 0,
+    "max_idle_time": 180.0,
+    "owner": "server",
+    "generation": 1,
+    "state": "waiting",
+    "has_pushed": False,
+    "stop_reason": "",
+    "start_time": 1,
+    "connects": 0,
+    "last_error": "",
+    "video_sent": 0,
+    "audio_sent": 0,
+    "dropped": 0,
+    "bytes_sent": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def postgres_url() -> Iterator[str]:
+    with postgres() as url:
+        yield url
+
+
+def _shared(request: pytest.FixtureRequest, tmp_path: Path) -> DatabaseUrl:
+    if request.param == "file":
+        return DatabaseUrl.file(tmp_path / "state" / "relay.db")
+    return DatabaseUrl.parse(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture(params=["file", "postgresql"])
+def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> DatabaseUrl:
+    """Of a database that several connections, and processes, may use."""
+    return _shared(request, tmp_path)
+
+
+@pytest.fixture(params=["file", "memory", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> DatabaseUrl:
+    return DatabaseUrl.memory() if request.param == "memory" else _shared(request, tmp_path)
+
+
+@contextlib.asynccontextmanager
+async def opened(url: DatabaseUrl, revision: str = "head") -> AsyncIterator[Database]:
+    """One that is empty but for the tables."""
+    database = Database(url)
+    if not url.is_sqlite:
+        await database.open()
+        async with database.begin() as connection:
+            await connection.execute(sa.text("DROP SCHEMA public CASCADE"))
+            await connection.execute(sa.text("CREATE SCHEMA public"))
+        await database.close()
+    await database.open(revision)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def test_the_tables_are_those_of_the_migrations(url: DatabaseUrl) -> None:
+    def differences(connection: sa.Connection) -> Any:
+        return compare_metadata(MigrationContext.configure(connection), metadata)
+
+    def conditions(connection: sa.Connection) -> dict[str | None, str]:
+        """Of partial indexes: Alembic compares none."""
+        name = f"{connection.dialect.name}_where"
+        found = sa.inspect(connection).get_indexes("tasks")
+        return {index["name"]: str(index["dialect_options"].get(name, "")) for index in found}
+
+    async with opened(url) as database, database.begin() as connection:
+        assert await connection.run_sync(differences) == []
+        migrated = await connection.run_sync(conditions)
+        await connection.run_sync(metadata.drop_all)
+        await connection.run_sync(metadata.create_all)
+        assert await connection.run_sync(conditions) == migrated
+        assert "end_time IS NULL" in migrated["one_active_task_per_name"]
+
+
+async def test_rows_of_the_first_revision_are_there_in_the_newest(shared_url: DatabaseUrl) -> None:
+    async with opened(shared_url, FIRST) as database:
+        async with database.begin() as connection:
+            await connection.execute(sa.text("INSERT INTO servers (id, name, heartbeat) VALUES ('a', 'b', 3)"))
+            await connection.execute(tasks.insert().values(ROW))
+        await database.close()
+        await database.open()
+        async with database.read() as connection:
+            assert (await connection.execute(servers.select())).all() == [("a", "b", 3)]
+            (row,) = (await connection.execute(tasks.select())).mappings()
+            assert {name: row[name] for name in ROW} == ROW
+
+
+async def test_one_active_task_per_name(url: DatabaseUrl) -> None:
+    async with opened(url) as database:
+        async with database.begin() as connection:
+            await connection.execute(tasks.insert().values({**ROW, "end_time": 5}))
+            await connection.execute(tasks.insert().values({**ROW, "end_time": 6}))
+            await connection.execute(tasks.insert().values(ROW))
+            await connection.execute(tasks.insert().values({**ROW, "room_id": "other"}))
+        with pytest.raises(IntegrityError) as caught:
+            async with database.begin() as connection:
+                await connection.execute(tasks.insert().values(ROW))
+        assert "the-stream-key" not in str(caught.value)
+        async with database.begin() as connection:
+            statement = database.insert(tasks).values(ROW).on_conflict_do_nothing().returning(tasks.c.id)
+            assert (await connection.execute(statement)).first() is None
+        async with database.read() as connection:
+            assert await connection.scalar(sa.select(sa.func.count()).select_from(tasks)) == 4
+
+
+async def test_processes_that_migrate_at_once_wait_for_each_other(shared_url: DatabaseUrl) -> None:
+    async with opened(shared_url):
+        pass
+    several = [Database(shared_url) for _ in range(4)]
+    await asyncio.gather(*(database.open() for database in several))
+    for database in several:
+        async with database.read() as connection:
+            assert (await connection.execute(servers.select())).all() == []
+        await database.close()
+
+
+async def test_what_is_read_waits_for_no_writer(shared_url: DatabaseUrl) -> None:
+    async with opened(shared_url) as database:
+        async with database.begin() as writer:
+            await writer.execute(servers.insert().values(id="a", heartbeat=1))
+            async with database.read() as reader:
+                assert (await reader.execute(servers.select())).all() == []
+        async with database.read() as reader:
+            assert len((await reader.execute(servers.select())).all()) == 1
+
+
+async def test_the_clock_that_servers_share(url: DatabaseUrl) -> None:
+    async with opened(url) as database, database.read() as connection:
+        now = await connection.scalar(sa.select(database.now(1_700_000_000_000)))
+        assert now is not None
+        assert now == 1_700_000_000_000 if url.is_sqlite else now > 1_700_000_000_000
+
+
+async def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "relay.db"
+    for _ in range(2):
+        async with opened(DatabaseUrl.file(path)) as database, database.begin() as connection:
+            await connection.execute(servers.delete())
+            for file in path.parent.iterdir():
+                assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+        path.chmod(0o644)
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("sqlite:////var/lib/relay.db", "sqlite:////var/lib/relay.db"),
+        ("sqlite:///relay.db", "sqlite:///relay.db"),
+        ("postgres://u:hidden@db.example/relay", "postgresql://u:***@db.example/relay"),
+        ("postgresql://u:hidden@db/relay?sslmode=require", "postgresql://u:***@db/relay"),
+        ("postgresql+asyncpg://u@db/relay?password=hidden", "postgresql://u@db/relay"),
+    ],
+)
+def test_a_url_is_read_and_shown_without_its_password(text: str, shown: str) -> None:
+    url = DatabaseUrl.parse(text)
+    assert str(url) == shown
+    assert repr(url) == f"DatabaseUrl({shown!r})"
+    assert url.secret.query.get("ssl") == ("require" if "sslmode" in text else None)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "relay.db", "mysql://u:hidden@h/d", "postgresql://u:hidden@h", "postgres://:x:y/"]
+)
+def test_what_is_no_url_of_a_database(text: str) -> None:
+    with pytest.raises(ValueError, match=r"write .*postgresql://user:password@host/database") as caught:
+        DatabaseUrl.parse(text)
+    assert "hidden" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+async def test_a_wrong_password_is_not_told(postgres_url: str) -> None:
+    database = Database(DatabaseUrl.parse(postgres_url.replace(PASSWORD, "wrong-password")))
+    try:
+        with pytest.raises(Exception, match="authentication failed") as caught:
+            await database.open()
+        assert "wrong-password" not in repr(caught.value) + str(caught.value)
+    finally:
+        await database.close()
