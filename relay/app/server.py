@@ -20,7 +20,6 @@ from relay.api.description import add_control_api
 from relay.api.routes import make_router as make_control_router
 from relay.app.metrics import EngineCollector
 from relay.app.settings import Settings
-from relay.core.snapshot import TaskSnapshot
 from relay.engine.fleet import Fleet
 from relay.engine.handle import InlineHandle
 from relay.gateway.app_keys import AppKeys
@@ -28,6 +27,7 @@ from relay.gateway.tokens import RoomTokens
 from relay.gateway.whip import IceServer, allow_everyone
 from relay.gateway.whip import make_router as make_whip_router
 from relay.worker.settings import WorkerSettings
+from relay.worker.worker import WorkerEvent
 
 log = structlog.get_logger(__name__)
 
@@ -38,8 +38,8 @@ def wall_clock() -> int:
 
 
 def make_engine(settings: WorkerSettings) -> Fleet:
-    def make_worker(on_task_change: Callable[[TaskSnapshot], None]) -> InlineHandle:
-        return InlineHandle(settings, on_task_change)
+    def make_worker(on_event: Callable[[WorkerEvent], None]) -> InlineHandle:
+        return InlineHandle(settings, on_event)
 
     return Fleet(make_worker, wall_clock)
 

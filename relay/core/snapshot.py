@@ -59,6 +59,8 @@ class TaskSnapshot:
     """Milliseconds since 1970; 0: not ended."""
     connects: int = 0
     last_error: str = ""
+    idle: bool = False
+    """No media of the stream arrives."""
     video_sent: int = 0
     """Access units handed to the CDN connection."""
     audio_sent: int = 0

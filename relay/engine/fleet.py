@@ -8,17 +8,17 @@ from relay.core.task import TaskSpec
 from relay.engine.handle import WorkerHandle
 from relay.engine.ledger import Ledger
 from relay.worker.room import Published
-from relay.worker.worker import WorkerStats
+from relay.worker.worker import WorkerEvent, WorkerStats
 
 
 class Fleet:
-    """Implements `engine.base.Engine`. `make_worker` is given what hears of every change of a task."""
+    """Implements `engine.base.Engine`. `make_worker` is given what hears of all that happens in the worker."""
 
     def __init__(
-        self, make_worker: Callable[[Callable[[TaskSnapshot], None]], WorkerHandle], wall: Callable[[], int]
+        self, make_worker: Callable[[Callable[[WorkerEvent], None]], WorkerHandle], wall: Callable[[], int]
     ) -> None:
         self._ledger = Ledger(wall)
-        self._worker = make_worker(self._ledger.save)
+        self._worker = make_worker(self._on_event)
 
     async def start(self) -> None:
         await self._worker.start()
@@ -29,6 +29,10 @@ class Fleet:
     async def drain(self) -> None:
         """From now on nobody new is let in; what runs goes on."""
         await self._worker.drain()
+
+    def _on_event(self, event: WorkerEvent) -> None:
+        if isinstance(event, TaskSnapshot):
+            self._ledger.save(event)
 
     async def start_task(self, spec: TaskSpec) -> bool:
         started = await self._worker.start_task(spec)

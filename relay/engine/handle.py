@@ -8,7 +8,7 @@ from relay.core.snapshot import TaskSnapshot
 from relay.core.task import TaskSpec
 from relay.worker.room import Published
 from relay.worker.settings import WorkerSettings
-from relay.worker.worker import Worker, WorkerStats
+from relay.worker.worker import Worker, WorkerEvent, WorkerStats
 
 
 class WorkerHandle(Protocol):
@@ -29,8 +29,8 @@ class WorkerHandle(Protocol):
 class InlineHandle:
     """A worker in this process and on this loop."""
 
-    def __init__(self, settings: WorkerSettings, on_task_change: Callable[[TaskSnapshot], None]) -> None:
-        self.worker = Worker(settings, on_task_change)
+    def __init__(self, settings: WorkerSettings, on_event: Callable[[WorkerEvent], None]) -> None:
+        self.worker = Worker(settings, on_event)
 
     async def start(self) -> None:
         await self.worker.start()

@@ -62,7 +62,7 @@ class PushRun:
         self._audio_sent = 0
         self._bytes_sent = 0
         self._first_frame_after: float | None = None
-        self._told: tuple[State, str] = (State.WAITING, "")
+        self._told = (State.WAITING, "", True)
         stream.watch(self, now)
 
     # words from above
@@ -104,6 +104,7 @@ class PushRun:
             end_time=self._end_time,
             connects=task.connects,
             last_error=task.last_error,
+            idle=task.idle_since is not None,
             video_sent=self._video_sent,
             audio_sent=self._audio_sent,
             dropped=self._dropped + self._backlog.dropped_video + self._backlog.dropped_audio,
@@ -197,7 +198,7 @@ class PushRun:
             self._connection = None
 
     def _tell(self) -> None:
-        told = (self.task.state, self.task.last_error)
+        told = (self.task.state, self.task.last_error, self.task.idle_since is not None)
         if told == self._told:
             return
         self._told = told

@@ -21,6 +21,10 @@ _MAX_PROTECTED = 1500
 """Bytes; the size of pylibsrtp's buffer."""
 
 
+CLOSED_BY_PEER = "closed by the peer"
+"""The reason where the peer has said goodbye."""
+
+
 def _nobody(reason: str) -> None:
     """Hears nothing."""
 
@@ -111,7 +115,7 @@ class Transport:
 
     def _dtls_changed(self) -> None:
         if self._dtls is not None and self._dtls.state == "closed":
-            self.close("ICE consent expired" if self._connection.expired else "closed by the peer")
+            self.close("ICE consent expired" if self._connection.expired else CLOSED_BY_PEER)
 
     def receive(self, now: float) -> list[tuple[float, bytes]]:
         """RTP and RTCP in the clear, each with its arrival in seconds on the loop's clock; `now` is on that, too.

@@ -15,12 +15,14 @@ import structlog
 from relay.core.ident import RoomKey, StreamKey
 from relay.core.media import Frame
 from relay.core.offer import StaleSession, UnknownSession
+from relay.core.presence import LeaveReason, PublisherChange, PublisherJoined, PublisherLeft
 from relay.core.stream import Stream
 from relay.core.task import StopReason, TaskSpec
 from relay.push.feed import Feed
 from relay.push.run import Connect, PushRun
 from relay.push.transcode import Transcoder
 from relay.rtc.publisher import PublisherSession
+from relay.rtc.transport import CLOSED_BY_PEER
 from relay.worker.settings import WorkerSettings
 
 log = structlog.get_logger(__name__)
@@ -38,6 +40,7 @@ class Surroundings:
     """Milliseconds since 1970."""
     jitter: Callable[[], float]
     on_task_change: Callable[[PushRun], None]
+    on_publisher_change: Callable[[PublisherChange], None]
     retire: Callable[[PublisherSession], None]
     """Takes a session that is closing, until nothing is left of it."""
 
@@ -54,7 +57,7 @@ class Published:
 class _Place:
     """A stream with the session that publishes it and the feed that packs it."""
 
-    __slots__ = ("answering", "feed", "frames", "session", "session_id", "stream")
+    __slots__ = ("answering", "feed", "frames", "session", "session_id", "stream", "told")
 
     def __init__(self, stream: Stream, feed: Feed) -> None:
         self.stream = stream
@@ -63,6 +66,8 @@ class _Place:
         self.session_id = ""
         self.answering = 0
         """Offers being answered for this stream: it must not be forgotten meanwhile."""
+        self.told = ""
+        """The id of the session whose joining has been told; empty: the stream counts as not published."""
         self.frames: list[Frame] = []
         """Received, and not delivered yet."""
 
@@ -115,7 +120,7 @@ class Room:
         finally:
             place.answering -= 1
         if place.session is not None:
-            self._leave(place, "a newer session publishes this stream")
+            self._detach(place, "a newer session publishes this stream")
         place.session, place.session_id = session, session_id
         place.stream.kinds = frozenset(session.kinds)
         session.on_frame = place.frames.append
@@ -138,7 +143,7 @@ class Room:
         place = self._place_of(key, session_id)
         if place is None:
             return False
-        self._leave(place, "the publisher ended its session")
+        self._leave(place, "the publisher ended its session", LeaveReason.USER_LEFT)
         return True
 
     def _place_of(self, key: StreamKey, session_id: str) -> "_Place | None":
@@ -149,9 +154,22 @@ class Room:
 
     def _session_closed(self, place: "_Place", session_id: str, reason: str) -> None:
         if place.session_id == session_id:
-            self._leave(place, reason)
+            self._leave(
+                place, reason, LeaveReason.USER_LEFT if reason == CLOSED_BY_PEER else LeaveReason.CONNECTION_LOST
+            )
 
-    def _leave(self, place: _Place, reason: str) -> None:
+    def _joined(self, place: _Place, session: PublisherSession) -> None:
+        place.told = place.session_id
+        key, kinds = place.stream.key, frozenset(session.kinds)
+        self._around.on_publisher_change(PublisherJoined(key, kinds, self._around.wall()))
+
+    def _leave(self, place: _Place, reason: str, why: LeaveReason = LeaveReason.CONNECTION_LOST) -> None:
+        self._detach(place, reason)
+        if place.told:
+            place.told = ""
+            self._around.on_publisher_change(PublisherLeft(place.stream.key, why, self._around.wall()))
+
+    def _detach(self, place: _Place, reason: str) -> None:
         session, place.session = place.session, None
         if session is None:
             return
@@ -198,7 +216,7 @@ class Room:
 
     def receive(self, now: float) -> None:
         """Packets in."""
-        self._each_place(_receive, now)
+        self._each_place(self._receive, now)
 
     def deliver(self, now: float) -> None:
         """Frames across: pictures become FLV bodies and queue for the CDNs, sound waits for `encode`."""
@@ -228,6 +246,17 @@ class Room:
                 log.exception("a stream failed", **_names(place.stream.key))
                 self._leave(place, "an internal error")
 
+    def _receive(self, place: _Place, now: float) -> None:
+        stream, session = place.stream, place.session
+        if session is not None:
+            session.key_frames_wanted = place.feed.active
+            session.tick(now)
+            if session.connected and place.told != place.session_id:
+                self._joined(place, session)
+            if session.last_media is not None:
+                stream.media_seen(session.last_media, now)
+        stream.poll(now)
+
     def _sweep(self) -> None:
         self._finishing = [run for run in self._finishing if not run.task.ended]
         wanted = {run.spec.stream for run in self.runs}
@@ -254,16 +283,6 @@ class Room:
     def _make_transcoder(self) -> Transcoder:
         settings = self._around.settings
         return Transcoder(coder=settings.audio_coder, bit_rate=settings.audio_bit_rate)
-
-
-def _receive(place: _Place, now: float) -> None:
-    stream, session = place.stream, place.session
-    if session is not None:
-        session.key_frames_wanted = place.feed.active
-        session.tick(now)
-        if session.last_media is not None:
-            stream.media_seen(session.last_media, now)
-    stream.poll(now)
 
 
 def _deliver(place: _Place, now: float) -> None:

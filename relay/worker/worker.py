@@ -17,6 +17,7 @@ import structlog
 from relay.core.ident import RoomKey, StreamKey, TaskKey
 from relay.core.load import Load, LoadMeter
 from relay.core.offer import NotTakingWork
+from relay.core.presence import PublisherChange
 from relay.core.snapshot import TaskSnapshot
 from relay.core.task import State, TaskSpec
 from relay.push.connection import Connection
@@ -30,6 +31,9 @@ log = structlog.get_logger(__name__)
 
 CLOSE_TIME = 2.0
 """Seconds that tasks get to say goodbye to their CDNs when the worker closes."""
+
+WorkerEvent = TaskSnapshot | PublisherChange
+"""All that a worker tells unasked: a task whose state, last error or idleness has changed; a publisher come or gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +54,9 @@ class WorkerFull(Exception):
 
 
 class Worker:
-    """Rooms of one process. `on_task_change` hears of every change of a task's state or last error."""
+    """Rooms of one process. `on_event` hears what happens in them, inside the tick: it may not block."""
 
-    def __init__(self, settings: WorkerSettings, on_task_change: Callable[[TaskSnapshot], None]) -> None:
+    def __init__(self, settings: WorkerSettings, on_event: Callable[[WorkerEvent], None]) -> None:
         self.settings = settings
         self._phases = PhaseClock(time.thread_time if settings.measure_cpu else time.perf_counter)
         self._load = LoadMeter(0.0, 0.0)
@@ -60,7 +64,7 @@ class Worker:
         self._ended_bytes = 0
         """Sent by tasks that have ended."""
         self._rooms: dict[RoomKey, Room] = {}
-        self._on_task_change = on_task_change
+        self._on_event = on_event
         self._ticking: asyncio.Task[None] | None = None
         self._empty = asyncio.Event()
         self._goodbyes: set[asyncio.Task[None]] = set()
@@ -77,6 +81,7 @@ class Worker:
             wall=lambda: time.time_ns() // 1_000_000,
             jitter=random.random,
             on_task_change=self._task_changed,
+            on_publisher_change=self._on_event,
             retire=self._retire,
         )
         self._ticking = asyncio.create_task(self._run())
@@ -228,4 +233,4 @@ class Worker:
             dropped=snapshot.dropped,
             error=snapshot.last_error,
         )
-        self._on_task_change(snapshot)
+        self._on_event(snapshot)

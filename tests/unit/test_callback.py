@@ -1,0 +1,58 @@
+"""Callback messages: the published test vector, and what a receiver that verifies them computes."""
+
+import hashlib
+import json
+
+from relay.core.callback import VERSION, CallbackEvent, EventType, event_time, message, next_call, sign
+
+SECRET = "the secret of this test"  # noqa: S105
+VECTOR = {
+    "EventType": "RoomCreate",
+    "EventData": '{"RoomId":"room1","Timestamp":1679383924691}',
+    "EventTime": "2023-03-21T15:32:04+08:00",
+    "EventId": "123456",
+    "AppId": "appId",
+    "Version": "2020-12-01",
+    "Nonce": "aaBc",
+}
+
+
+def test_the_published_vector() -> None:
+    assert sign(VECTOR, "1234") == "1c7200723842eff514b65fc3f065597432bbb4249e10d33db79b3853d05f3691"
+
+
+def test_values_are_sorted_by_their_bytes() -> None:
+    # U+FF5E is before U+1F600 by code point and by UTF-8, and after it by UTF-16: the order of other languages.
+    fields = {"EventData": "\U0001f600", "EventId": "\uff5e", "Nonce": "Zzzz"}
+    wanted = hashlib.sha256("Zzzza\uff5e\U0001f600".encode()).hexdigest()
+    assert sign(fields, "a") == wanted
+
+
+def test_a_message_is_what_its_signature_says() -> None:
+    event = CallbackEvent.of("app", "app/room", EventType.ROOM_CREATE, 1679383924691, RoomId="räum")
+    body = json.loads(message(event, event_id="e1", nonce="aaBc", secret=SECRET))
+    assert body.pop("Signature") == sign(body, SECRET)
+    assert body == {
+        "EventType": "RoomCreate",
+        "EventData": '{"RoomId":"räum"}',
+        "EventTime": "2023-03-21T07:32:04+00:00",
+        "EventId": "e1",
+        "AppId": "app",
+        "Version": VERSION,
+        "Nonce": "aaBc",
+    }
+    assert all(isinstance(value, str) for value in body.values())
+
+
+def test_event_time_has_whole_seconds() -> None:
+    assert event_time(1679383924999) == "2023-03-21T07:32:04+00:00"
+
+
+def test_three_calls_that_outlast_a_minute() -> None:
+    first = 1_000_000
+    second = next_call(1, first)
+    assert second is not None
+    third = next_call(2, second)
+    assert third is not None
+    assert third - first > 60_000
+    assert next_call(3, third) is None
