@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from starlette.requests import Request
 
 from relay.api import errors
+from relay.core.entries import entries
 from relay.core.ident import is_ident
 from relay.core.signature import Claim, Refusal, SignedRequest, is_key_id, read_claim
 
@@ -48,9 +49,7 @@ class AccessKeys:
         `ValueError` counts the entries and quotes none of them.
         """
         keys: dict[str, AccessKey] = {}
-        lines = (line for line in text.splitlines() if not line.lstrip().startswith("#"))
-        entries = (entry for line in lines for entry in line.split(",") if entry.strip())
-        for number, entry in enumerate(entries, 1):
+        for number, entry in enumerate(entries(text), 1):
             key_id, _, rest = (part.strip() for part in entry.partition(":"))
             secret, restricted, apps = (part.strip() for part in rest.partition(":"))
             app_ids = frozenset(app_id.strip() for app_id in apps.split("|")) if restricted else None

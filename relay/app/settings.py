@@ -2,17 +2,18 @@
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf
+from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from relay.api.auth import AccessKeys
 from relay.core.load import MAX_CPU_SHARE
+from relay.core.whep_source import WhepSource, WhepTokens, WhepUrls, parse_header
 from relay.gateway.app_keys import AppKeys
 from relay.gateway.whip import IceServer
 from relay.push.transcode import DEFAULT_BIT_RATE
-from relay.rtc.settings import RtcSettings
+from relay.rtc.settings import RtcSettings, TurnServer
 from relay.worker.settings import WorkerSettings
 
 
@@ -46,7 +47,7 @@ def _host_and_port(value: Any) -> Any:
     return host.strip("[]"), int(port)
 
 
-Keys = TypeVar("Keys", AccessKeys, AppKeys)
+Keys = TypeVar("Keys", AccessKeys, AppKeys, WhepTokens, WhepUrls)
 
 
 def _keys(kind: type[Keys]) -> tuple[Any, ...]:
@@ -113,6 +114,26 @@ class Settings(BaseSettings):
     stun_server: Annotated[tuple[str, int] | None, NoDecode, BeforeValidator(_host_and_port)] = Field(
         None, description="host:port of a STUN server that tells this host's public address; unset: nobody is asked"
     )
+    turn_server: Annotated[tuple[str, int] | None, NoDecode, BeforeValidator(_host_and_port)] = Field(
+        None, description="host:port of a TURN server (UDP) that relays media where no other path is found; unset: none"
+    )
+    turn_username: str = Field("", description="user name for the TURN server")
+    turn_password: SecretStr = Field(SecretStr(""), description="password for the TURN server")
+    source: Literal["room", "whep"] = Field(
+        "room", description="where streams come from: publishers in the built-in room (WHIP), or an SFU (WHEP)"
+    )
+    whep_url: Annotated[InstanceOf[WhepUrls], *_keys(WhepUrls)] = Field(
+        WhepUrls(),
+        description="WHEP URL of a stream with {AppId}, {RoomId}, {UserId}, {StreamType} (0, 1) or {Stream} (main, "
+        "screen) in it, for source=whep; AppId:URL, comma-separated, for single applications",
+    )
+    whep_token: Annotated[InstanceOf[WhepTokens], *_keys(WhepTokens)] = Field(
+        WhepTokens(), description="bearer token for WHEP; AppId:token, comma-separated, for single applications"
+    )
+    whep_token_file: Annotated[InstanceOf[WhepTokens], *_keys_file(WhepTokens)] = Field(
+        WhepTokens(), description="a file of the same, beside those of whep_token"
+    )
+    whep_header: SecretStr = Field(SecretStr(""), description="one more header of WHEP requests, as in X-Api-Key: abc")
     max_video_bitrate: int | None = Field(None, ge=50, description="kbit/s publishers are told not to exceed")
     enhanced_rtmp: Annotated[
         list[Literal["h265", "av1", "vp9", "vp8"]], NoDecode, BeforeValidator(_comma_separated)
@@ -137,6 +158,23 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
     log_format: Literal["text", "json"] = Field("text", description="lines for people, or one JSON object a line")
+
+    @field_validator("whep_header")
+    @classmethod
+    def _one_header(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value():
+            parse_header(value.get_secret_value())
+        return value
+
+    @model_validator(mode="after")
+    def _source_and_its_urls(self) -> Self:
+        if self.source == "whep" and not self.whep_url:
+            raise ValueError("source=whep needs whep_url (RELAY_WHEP_URL), as in https://host/{RoomId}/{UserId}/whep")
+        if self.source == "room" and self.whep_url:
+            raise ValueError("whep_url is given, but source=room takes nothing from there: set RELAY_SOURCE=whep")
+        if self.turn_server is not None and not (self.turn_username and self.turn_password.get_secret_value()):
+            raise ValueError("turn_server needs turn_username and turn_password (RELAY_TURN_USERNAME, _PASSWORD)")
+        return self
 
     @property
     def binds_loopback(self) -> bool:
@@ -165,6 +203,20 @@ class Settings(BaseSettings):
         host, port = self.stun_server
         return (IceServer(f"stun:[{host}]:{port}" if ":" in host else f"stun:{host}:{port}"),)
 
+    @property
+    def _turn_server(self) -> TurnServer | None:
+        if self.turn_server is None:
+            return None
+        return TurnServer(*self.turn_server, self.turn_username, self.turn_password.get_secret_value())
+
+    @property
+    def _whep_source(self) -> WhepSource | None:
+        if self.source == "room":
+            return None
+        header = self.whep_header.get_secret_value()
+        tokens = self.whep_token | self.whep_token_file
+        return WhepSource(self.whep_url, tokens, parse_header(header) if header else None)
+
     def worker(self) -> WorkerSettings:
         return WorkerSettings(
             tick=self.tick_ms / 1000,
@@ -173,10 +225,12 @@ class Settings(BaseSettings):
                 port_range=self.udp_ports,
                 advertised_address=self.advertised_address,
                 stun_server=self.stun_server,
+                turn_server=self._turn_server,
                 reader=self.reader,
                 max_video_bitrate=self.max_video_bitrate,
                 enhanced_codecs=tuple(self.enhanced_rtmp),
             ),
+            source=self._whep_source,
             audio_coder=self.audio_coder,
             audio_bit_rate=self.audio_bit_rate,
             max_sessions=self.max_sessions,

@@ -21,7 +21,7 @@ def _unsafe(settings: Settings) -> str | None:
     dangers = []
     if not settings.request_keys:
         dangers.append("push anywhere (RELAY_ACCESS_KEYS is not set)")
-    if not settings.room_keys:
+    if not settings.room_keys and settings.source == "room":
         dangers.append("publish in any room (RELAY_APP_KEYS is not set)")
     if not dangers:
         return None
@@ -34,10 +34,9 @@ def read_settings(given: dict[str, Any]) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         for problem in error.errors(include_url=False, include_input=False):
-            name = str(problem["loc"][0])
-            typer.echo(
-                f"relay: {name} (RELAY_{name.upper()}): {problem['msg'].removeprefix('Value error, ')}", err=True
-            )
+            name = "".join(str(part) for part in problem["loc"][:1])  # none: settings that do not go together
+            where = f"{name} (RELAY_{name.upper()}): " if name else ""
+            typer.echo(f"relay: {where}{problem['msg'].removeprefix('Value error, ')}", err=True)
         raise typer.Exit(2) from None
 
 

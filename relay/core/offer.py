@@ -45,6 +45,12 @@ class RestartRefused(PublishError):
     status = 422
 
 
+class PublishElsewhere(PublishError):
+    """This relay takes its streams from an SFU."""
+
+    status = 403
+
+
 class NotTakingWork(PublishError):
     """Draining, full, or no UDP port is free: try again later, or elsewhere."""
 

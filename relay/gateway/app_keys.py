@@ -1,7 +1,8 @@
 """The AppKeys that room tokens are signed with, as an operator writes them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
+from relay.core.entries import entries
 from relay.core.ident import is_ident
 
 
@@ -20,7 +21,7 @@ class AppKeys:
         `ValueError` counts the entries and quotes none of them.
         """
         keys: dict[str, str] = {}
-        for number, entry in enumerate(_entries(text), 1):
+        for number, entry in enumerate(entries(text), 1):
             app_id, _, app_key = (part.strip() for part in entry.partition(":"))
             if not is_ident(app_id) or not app_key:
                 raise ValueError(f"entry {number} is not AppId:AppKey")
@@ -43,9 +44,3 @@ class AppKeys:
 
     def __repr__(self) -> str:
         return f"AppKeys({', '.join(self._keys)})"
-
-
-def _entries(text: str) -> Iterator[str]:
-    for line in text.splitlines():
-        if not line.lstrip().startswith("#"):
-            yield from (entry for entry in line.split(",") if entry.strip())

@@ -37,8 +37,11 @@ class AcceptedSection:
     section: sdp.Section
     codec: sdp.Codec
     rtx: sdp.Codec | None
-    rid: str | None
+    rid: str | None = None
     """The one simulcast layer that is asked for (RFC 8851)."""
+    others: tuple[sdp.Codec, ...] = ()
+    """Of the same name, in an answer: the peer may send by their payload types as well."""
+    other_rtx: tuple[sdp.Codec, ...] = ()
 
     @property
     def track(self) -> TrackSpec:
@@ -49,6 +52,8 @@ class AcceptedSection:
             payload_type=self.codec.payload_type,
             clock_rate=self.codec.clock_rate,
             rtx_payload_type=self.rtx.payload_type if self.rtx else None,
+            other_payload_types=tuple(other.payload_type for other in self.others),
+            other_rtx_payload_types=tuple(rtx.payload_type for rtx in self.other_rtx),
             nack=self.section.kind == "audio" or "nack" in self.codec.feedback,
             ssrc=ssrc,
             rtx_ssrc=rtx_ssrc if self.rtx else None,
@@ -59,7 +64,7 @@ class AcceptedSection:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A readable offer that can be taken, and how."""
+    """A readable offer that can be taken, and how; or the answer that an offer of ours got, and what it comes to."""
 
     offer: sdp.Description
     accepted: tuple[AcceptedSection, ...]
@@ -140,8 +145,12 @@ def _accept(index: int, section: sdp.Section, enhanced: Collection[str]) -> Acce
         )
     codecs = section.codecs()
     codec = video_codec.choose(codecs, enhanced) if section.kind == "video" else _choose_opus(codecs)
-    rtx = next((c for c in codecs if c.name == "rtx" and c.parameters.get("apt") == str(codec.payload_type)), None)
-    return AcceptedSection(index, section, codec, rtx, highest_rid(section))
+    return AcceptedSection(index, section, codec, rtx_of(codec, codecs), highest_rid(section))
+
+
+def rtx_of(codec: sdp.Codec, codecs: list[sdp.Codec]) -> sdp.Codec | None:
+    """The codec's retransmissions (RFC 4588), where the section has them."""
+    return next((c for c in codecs if c.name == "rtx" and c.parameters.get("apt") == str(codec.payload_type)), None)
 
 
 _MAX_PARAMETER_SETS = 8

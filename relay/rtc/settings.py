@@ -7,6 +7,16 @@ from relay.core.rtp.reception import ReceptionSettings
 
 
 @dataclass(frozen=True, slots=True)
+class TurnServer:
+    """A TURN server (RFC 8656) over UDP, with long-term credentials."""
+
+    host: str
+    port: int
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class RtcSettings:
     """One for the process; every publisher session reads it."""
 
@@ -19,6 +29,8 @@ class RtcSettings:
     """IP literal that candidates of its family carry instead of the local address (NAT, docker -p)."""
     stun_server: tuple[str, int] | None = None
     """Host and port asked for this host's public address while gathering; None: nobody is asked."""
+    turn_server: TurnServer | None = None
+    """Relays media where no other path is found; None: nobody does."""
     receive_buffer: int = 4 * 1024 * 1024
     """Bytes asked of the kernel for each socket: a stall of the process is survived as long as it holds."""
     reader: Literal["auto", "hook", "batch"] = "auto"

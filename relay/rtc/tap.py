@@ -7,10 +7,11 @@ each of them and fails when an upgrade moves one.
 
 import asyncio
 import datetime
+from collections.abc import Coroutine, Iterator
 from typing import Literal, cast
 
 from aioice.candidate import Candidate, candidate_foundation, candidate_priority
-from aioice.ice import Connection, StunProtocol, server_reflexive_candidate
+from aioice.ice import Connection, StunProtocol, relayed_candidate, server_reflexive_candidate
 from aiortc.rtcdtlstransport import (
     RTCCertificate,
     RTCDtlsFingerprint,
@@ -27,7 +28,7 @@ from pylibsrtp import Session
 from relay.core.offer import NotTakingWork
 from relay.rtc.parameters import TransportStats
 from relay.rtc.reader import DatagramReader
-from relay.rtc.settings import RtcSettings
+from relay.rtc.settings import RtcSettings, TurnServer
 from relay.rtc.udp import UdpTransport, bind
 
 _MAX_HANDSHAKE_QUEUE = 64
@@ -100,11 +101,16 @@ class IceConnection(Connection):
     def __init__(
         self, *, controlling: bool, settings: RtcSettings, reader: DatagramReader, stats: TransportStats
     ) -> None:
-        super().__init__(ice_controlling=controlling, components=1, stun_server=settings.stun_server)
+        super().__init__(ice_controlling=controlling, components=1)
         self._settings = settings
         self._reader = reader
         self._stats = stats
         self.advertised: list[Candidate] = []
+        self._asking: set[asyncio.Task[Candidate]] = set()
+        """STUN and TURN servers that have not answered yet."""
+        self.patience: float | None = None
+        """Seconds that gathering waits for STUN and TURN servers, if `late_candidates` is to follow; None: it is not,
+        and they have 5 s."""
         self.expired = False
         """It has closed itself: consent (RFC 7675) ran out."""
 
@@ -132,23 +138,67 @@ class IceConnection(Connection):
             raise NotTakingWork(f"No UDP socket for media: {error}") from error
         candidates = [protocol.local_candidate for protocol in self._protocols]
         self.advertised = [_advertise(c, settings.advertised_address, i) for i, c in enumerate(candidates)]
-        if self.stun_server is not None:
-            self.advertised += await self._ask_stun(self.stun_server, timeout)
-        return candidates
+        self._asking = {asyncio.create_task(query) for query in self._queries()}
+        self.advertised += await self._told(timeout if self.patience is None else self.patience)
+        if self.patience is None:
+            self._stop_asking()
+        return [protocol.local_candidate for protocol in self._protocols]
 
-    async def _ask_stun(self, server: tuple[str, int], seconds: float) -> list[Candidate]:
-        """This host's public addresses (RFC 8445 section 5.1.1.2), those that the server tells in time; IPv4 only."""
-        sockets = [protocol for protocol in self._protocols if ":" not in protocol.local_candidate.host]
-        queries = [asyncio.create_task(server_reflexive_candidate(protocol, server)) for protocol in sockets]
-        try:
-            answered = (await asyncio.wait(queries, timeout=seconds))[0] if queries else set()
-            return [query.result()[0] for query in queries if query in answered and query.exception() is None]
-        finally:
-            for query in queries:
-                query.cancel()
+    def _queries(self) -> Iterator[Coroutine[None, None, Candidate]]:
+        """Public addresses of the IPv4 sockets (RFC 8445 section 5.1.1.2), and a relayed one (RFC 8656)."""
+        settings = self._settings
+        if settings.stun_server is not None:
+            for protocol in self._protocols:
+                if ":" not in protocol.local_candidate.host:
+                    yield self._ask_stun(protocol, settings.stun_server)
+        if settings.turn_server is not None:
+            yield self._ask_turn(settings.turn_server)
+
+    async def _ask_stun(self, protocol: StunProtocol, server: tuple[str, int]) -> Candidate:
+        return (await server_reflexive_candidate(protocol, server))[0]
+
+    async def _ask_turn(self, server: TurnServer) -> Candidate:
+        candidate, protocol = await relayed_candidate(
+            component=1,
+            hide_related_address=False,
+            protocol_factory=lambda: _Protocol(self, self._reader, self._stats),
+            turn_server=(server.host, server.port),
+            turn_username=server.username,
+            turn_password=server.password,
+            turn_ssl=False,
+            turn_transport="udp",
+        )
+        self._protocols.append(protocol)
+        # What `connect()` does for the sockets it finds when it begins.
+        for remote in self._remote_candidates:
+            self._pair_remote_candidate(remote)
+        self.sort_check_list()
+        return candidate
+
+    async def _told(self, seconds: float) -> list[Candidate]:
+        """Candidates of the servers that answer in time; the others may answer later."""
+        if not self._asking:
+            return []
+        answered, self._asking = await asyncio.wait(self._asking, timeout=seconds)
+        return [query.result() for query in answered if not query.cancelled() and query.exception() is None]
+
+    @property
+    def gathered(self) -> bool:
+        return not self._asking
+
+    async def late_candidates(self, seconds: float) -> list[Candidate]:
+        """What the servers said after `patience` had run out; then no more is waited for."""
+        late = await self._told(seconds)
+        self._stop_asking()
+        return late
+
+    def _stop_asking(self) -> None:
+        for query in self._asking:
+            query.cancel()
+        self._asking = set()
 
     def sockets(self) -> list[UdpTransport]:
-        return [cast(UdpTransport, protocol.transport) for protocol in self._protocols]
+        return [p.transport for p in self._protocols if isinstance(p.transport, UdpTransport)]
 
     def send_now(self, data: bytes) -> bool:
         """On the nominated pair, at once; False where there is none."""
@@ -160,6 +210,7 @@ class IceConnection(Connection):
 
     async def close(self) -> None:
         self.expired = True
+        self._stop_asking()
         await super().close()
 
 

@@ -37,10 +37,10 @@ class Transport:
     consent), does not connect in time, or `close()` is called.
     """
 
-    def __init__(self, settings: RtcSettings, *, offering: bool, on_closed: Callable[[str], None]) -> None:
+    def __init__(self, settings: RtcSettings, *, offering: bool, on_closed: Callable[[str], None] = _nobody) -> None:
         self._settings = settings
         self._offering = offering
-        self._on_closed = on_closed
+        self.on_closed = on_closed
         self._loop = asyncio.get_running_loop()
         self.clock = self._loop.time
         self.stats = TransportStats()
@@ -56,9 +56,14 @@ class Transport:
         self.connected = False
         self.closed_reason: str | None = None
 
-    async def gather(self) -> LocalParameters:
-        """Opens the sockets. `NotTakingWork` where none can be bound; then, too, `close()` is owed."""
+    async def gather(self, patience: float | None = None) -> LocalParameters:
+        """Opens the sockets. `NotTakingWork` where none can be bound; then, too, `close()` is owed.
+
+        `patience`: seconds that STUN and TURN servers get; what they say later comes by `late_candidates`.
+        """
         connection = self._connection
+        if patience is not None:
+            connection.patience = patience
         await connection.gather_candidates()
         return LocalParameters(
             ufrag=connection.local_username,
@@ -66,6 +71,15 @@ class Transport:
             fingerprint=certificate_fingerprint(),
             candidates=tuple(candidate.to_sdp() for candidate in connection.advertised),
         )
+
+    @property
+    def gathered(self) -> bool:
+        """There are no more candidates to come."""
+        return self._connection.gathered
+
+    async def late_candidates(self, seconds: float) -> tuple[str, ...]:
+        """Values of `a=candidate` that came after `gather()`."""
+        return tuple(candidate.to_sdp() for candidate in await self._connection.late_candidates(seconds))
 
     def start(self, remote: RemoteParameters, role: Literal["client", "server"]) -> None:
         """Begins connecting, as DTLS client or server; `wait_connected()` and `on_closed` tell how it ends."""
@@ -161,8 +175,8 @@ class Transport:
             return
         self.closed_reason = reason
         self._shutting_down = self._loop.create_task(self._shut_down())
-        self._on_closed(reason)
-        self._on_closed = _nobody  # it holds the session, which holds this: together they would wait for the collector
+        self.on_closed(reason)
+        self.on_closed = _nobody  # it holds the session, which holds this: together they would wait for the collector
         self.connected = False
 
     def kill(self) -> None:

@@ -1,20 +1,21 @@
 """One room: its publishers, its streams, its push tasks, and who closes whom.
 
-A publisher's session feeds the stream of its name; a newer session of the same name closes the one before it, and the
-stream goes on. A task watches one stream, whether or not anybody publishes it; nothing but Stop, its idle clock or the
-CDN's lasting refusal ends it. A stream is forgotten when it has neither session nor task, the room when it has no
-stream.
+A session feeds the stream of its name: a publisher's, or where the worker's streams come from an SFU a subscription's,
+which there is while a task wants the stream. A newer session of the same name closes the one before it, and the stream
+goes on. A task watches one stream, whether or not anybody publishes it; nothing but Stop, its idle clock or the CDN's
+lasting refusal ends it. A stream is forgotten when it has neither publisher nor task, the room when it has no stream.
 """
 
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import httpx
 import structlog
 
 from relay.core.ident import RoomKey, StreamKey
 from relay.core.media import Frame
-from relay.core.offer import StaleSession, UnknownSession
+from relay.core.offer import PublishElsewhere, StaleSession, UnknownSession
 from relay.core.presence import LeaveReason, PublisherChange, PublisherJoined, PublisherLeft
 from relay.core.stream import Stream
 from relay.core.task import StopReason, TaskSpec
@@ -22,8 +23,10 @@ from relay.push.feed import Feed
 from relay.push.run import Connect, PushRun
 from relay.push.transcode import Transcoder
 from relay.rtc.publisher import PublisherSession
+from relay.rtc.receiving import ReceivingSession
 from relay.rtc.transport import CLOSED_BY_PEER
 from relay.worker.settings import WorkerSettings
+from relay.worker.subscription import Closing, SubscriptionRun
 
 log = structlog.get_logger(__name__)
 
@@ -41,8 +44,10 @@ class Surroundings:
     jitter: Callable[[], float]
     on_task_change: Callable[[PushRun], None]
     on_publisher_change: Callable[[PublisherChange], None]
-    retire: Callable[[PublisherSession], None]
-    """Takes a session that is closing, until nothing is left of it."""
+    retire: Callable[[Closing], None]
+    """Takes what is closing, until nothing is left of it."""
+    whep: httpx.AsyncClient | None
+    """For subscriptions, where `settings.source` says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +60,17 @@ class Published:
 
 
 class _Place:
-    """A stream with the session that publishes it and the feed that packs it."""
+    """A stream with the session that it comes from and the feed that packs it."""
 
-    __slots__ = ("answering", "feed", "frames", "session", "session_id", "stream", "told")
+    __slots__ = ("answering", "feed", "frames", "session", "session_id", "stream", "subscription", "told")
 
     def __init__(self, stream: Stream, feed: Feed) -> None:
         self.stream = stream
         self.feed = feed
-        self.session: PublisherSession | None = None
+        self.session: ReceivingSession | None = None
         self.session_id = ""
+        """A publisher's."""
+        self.subscription: SubscriptionRun | None = None
         self.answering = 0
         """Offers being answered for this stream: it must not be forgotten meanwhile."""
         self.told = ""
@@ -112,6 +119,8 @@ class Room:
 
     async def publish(self, key: StreamKey, offer: str) -> Published:
         """Answers a WHIP offer; the new session takes the stream's place from an older one. Raises `PublishError`."""
+        if self._around.settings.source is not None:
+            raise PublishElsewhere("This relay takes its streams from an SFU: publish there.")
         session_id = secrets.token_urlsafe(16)
         place = self._place(key)
         place.answering += 1
@@ -119,24 +128,21 @@ class Room:
             session, answer = await PublisherSession.answer(offer, settings=self._around.settings.rtc)
         finally:
             place.answering -= 1
-        if place.session is not None:
-            self._detach(place, "a newer session publishes this stream")
-        place.session, place.session_id = session, session_id
-        place.stream.kinds = frozenset(session.kinds)
-        session.on_frame = place.frames.append
+        self._seat(place, session)
+        place.session_id = session_id
         session.on_closed = lambda reason: self._session_closed(place, session_id, reason)
-        place.stream.on_key_frame_wanted = lambda: session.request_key_frame(self._around.clock())
         log.info("publisher joined", **_names(key), kinds=sorted(session.kinds))
         return Published(session_id, answer, session.etag)
 
     async def trickle(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None:
         """Takes candidates from an SDP fragment. Raises `PublishError`."""
         place = self._place_of(key, session_id)
-        if place is None or place.session is None:
+        session = place.session if place is not None else None
+        if not isinstance(session, PublisherSession):
             raise UnknownSession("There is no such publishing session; it may have ended.")
-        if etag not in (None, place.session.etag):
+        if etag not in (None, session.etag):
             raise StaleSession("If-Match names another ICE session than the one that runs.")
-        await place.session.trickle(fragment)
+        await session.trickle(fragment)
 
     def unpublish(self, key: StreamKey, session_id: str) -> bool:
         """False: there is no such session."""
@@ -158,7 +164,18 @@ class Room:
                 place, reason, LeaveReason.USER_LEFT if reason == CLOSED_BY_PEER else LeaveReason.CONNECTION_LOST
             )
 
-    def _joined(self, place: _Place, session: PublisherSession) -> None:
+    # sessions, wherever they come from
+
+    def _seat(self, place: _Place, session: ReceivingSession) -> None:
+        """From now on the stream is what `session` brings."""
+        if place.session is not None:
+            self._detach(place, "a newer session publishes this stream")
+        place.session = session
+        place.stream.kinds = session.kinds
+        session.on_frame = place.frames.append
+        place.stream.on_key_frame_wanted = lambda: session.request_key_frame(self._around.clock())
+
+    def _joined(self, place: _Place, session: ReceivingSession) -> None:
         place.told = place.session_id
         key, kinds = place.stream.key, frozenset(session.kinds)
         self._around.on_publisher_change(PublisherJoined(key, kinds, self._around.wall()))
@@ -188,6 +205,7 @@ class Room:
         if active is not None:
             return False
         place = self._place(spec.stream)
+        self._subscribe(place)
         around = self._around
         self._runs[spec.key.task_id] = PushRun(
             spec,
@@ -211,6 +229,30 @@ class Room:
             del self._runs[run.spec.key.task_id]
             self._finishing.append(run)
         self._around.on_task_change(run)
+
+    def _subscribe(self, place: _Place) -> None:
+        """Where streams come from an SFU: the one subscription of all tasks that push this one."""
+        around, settings = self._around, self._around.settings
+        if place.subscription is not None or settings.source is None or around.whep is None:
+            return
+        place.subscription = SubscriptionRun(
+            place.stream.key,
+            take=lambda session: self._seat(place, session),
+            leave=lambda reason: self._leave(place, reason),
+            source=settings.source,
+            client=around.whep,
+            settings=settings.rtc,
+            clock=around.clock,
+            jitter=around.jitter,
+            retire=around.retire,
+        )
+
+    def _unsubscribe(self, place: _Place, reason: str) -> None:
+        """Nothing sends the stream any more, and nobody asks for it."""
+        subscription, place.subscription = place.subscription, None
+        if subscription is not None:
+            subscription.close()
+        self._leave(place, reason)
 
     # One tick of everything that happens in the room, phase by phase.
 
@@ -247,6 +289,8 @@ class Room:
                 self._leave(place, "an internal error")
 
     def _receive(self, place: _Place, now: float) -> None:
+        if place.subscription is not None:
+            place.subscription.tick(now)
         stream, session = place.stream, place.session
         if session is not None:
             session.key_frames_wanted = place.feed.active
@@ -261,6 +305,8 @@ class Room:
         self._finishing = [run for run in self._finishing if not run.task.ended]
         wanted = {run.spec.stream for run in self.runs}
         for key, place in tuple(self._places.items()):
+            if place.subscription is not None and key not in wanted:
+                self._unsubscribe(place, "no task pushes this stream any more")
             if place.session is None and not place.answering and key not in wanted:
                 place.feed.close()
                 del self._places[key]
@@ -270,8 +316,7 @@ class Room:
         for run in tuple(self._runs.values()):
             run.stop(StopReason.UNKNOWN)
         for place in self._places.values():
-            if place.session is not None:
-                self._leave(place, reason)
+            self._unsubscribe(place, reason)
 
     def _place(self, key: StreamKey) -> _Place:
         place = self._places.get(key)

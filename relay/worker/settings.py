@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from relay.core.codecs import CODECS
 from relay.core.load import MAX_CPU_SHARE
+from relay.core.whep_source import WhepSource
 from relay.push.transcode import DEFAULT_BIT_RATE, DEFAULT_CODER
 from relay.rtc.settings import RtcSettings
 
@@ -13,6 +14,8 @@ class WorkerSettings:
     tick: float = 0.02
     """Seconds from one look at the sockets to the next: latency against cost."""
     rtc: RtcSettings = field(default_factory=RtcSettings)
+    source: WhepSource | None = None
+    """Where streams come from; None: publishers bring them, by WHIP."""
     audio_coder: str = DEFAULT_CODER
     audio_bit_rate: int = DEFAULT_BIT_RATE
     """Bits per second of the AAC."""

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import httpx
 import structlog
 
 from relay.core.ident import RoomKey, StreamKey, TaskKey
@@ -22,10 +23,11 @@ from relay.core.snapshot import TaskSnapshot
 from relay.core.task import State, TaskSpec
 from relay.push.connection import Connection
 from relay.push.run import PushRun
-from relay.rtc.publisher import PublisherSession
+from relay.rtc.whep import make_client
 from relay.worker.phases import PhaseClock, TickTimes
 from relay.worker.room import Published, Room, Surroundings
 from relay.worker.settings import WorkerSettings
+from relay.worker.subscription import Closing
 
 log = structlog.get_logger(__name__)
 
@@ -69,11 +71,14 @@ class Worker:
         self._empty = asyncio.Event()
         self._goodbyes: set[asyncio.Task[None]] = set()
         """Sessions that are closing."""
+        self._whep: httpx.AsyncClient | None = None
 
     # life
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
+        if self.settings.source is not None:
+            self._whep = make_client()
         self._around = Surroundings(
             settings=self.settings,
             connect=lambda url, listener: Connection.open(url, listener, fourccs=self.settings.fourccs),
@@ -83,6 +88,7 @@ class Worker:
             on_task_change=self._task_changed,
             on_publisher_change=self._on_event,
             retire=self._retire,
+            whep=self._whep,
         )
         self._ticking = asyncio.create_task(self._run())
 
@@ -99,6 +105,8 @@ class Worker:
             self._ticking.cancel()
             await asyncio.wait([self._ticking])
             self._ticking = None
+        if self._whep is not None:
+            await self._whep.aclose()
 
     def drain(self) -> None:
         """From now on nobody new is let in; what runs goes on."""
@@ -213,8 +221,8 @@ class Worker:
             room = self._rooms[key] = Room(key, self._around)
         return room
 
-    def _retire(self, session: PublisherSession) -> None:
-        goodbye = asyncio.create_task(session.wait_closed())
+    def _retire(self, closing: Closing) -> None:
+        goodbye = asyncio.create_task(closing.wait_closed())
         self._goodbyes.add(goodbye)
         goodbye.add_done_callback(self._goodbyes.discard)
 

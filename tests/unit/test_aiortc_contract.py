@@ -38,7 +38,16 @@ def parameters(function: object) -> list[str]:
         (ice.StunProtocol.connection_made, ["self", "transport"]),
         (ice.StunProtocol.connection_lost, ["self", "exc"]),
         (ice.StunProtocol.error_received, ["self", "exc"]),
+        (ice.Connection._pair_remote_candidate, ["self", "remote_candidate"]),
+        (ice.Connection.sort_check_list, ["self"]),
         (ice.server_reflexive_candidate, ["protocol", "stun_server"]),
+        (
+            ice.relayed_candidate,
+            [
+                *("component", "hide_related_address", "protocol_factory", "turn_server", "turn_username"),
+                *("turn_password", "turn_ssl", "turn_transport"),
+            ],
+        ),
         (candidate_foundation, ["candidate_type", "candidate_transport", "base_address"]),
         (candidate_priority, ["candidate_component", "candidate_type", "local_pref"]),
         (dtls.RTCDtlsTransport.__init__, ["self", "transport", "certificates"]),
@@ -67,6 +76,7 @@ def test_a_connections_private_parts() -> None:
         assert connection._protocols == []
         assert connection._nominated == {}
         assert connection._queue.qsize() == 0
+        assert connection._remote_candidates == []
         assert connection.local_username
         assert len(connection.local_password) >= 22
         for name in ("remote_username", "remote_password", "remote_is_lite", "ice_controlling", "stun_server"):
@@ -152,7 +162,10 @@ def private_names(source: str) -> set[str]:
 
 RELEASED = {"_rx_srtp", "_ssl", "_tx_srtp"}
 """aiortc's, set to None by the tap at the end of a session."""
-KNOWN = RELEASED | {"_create_ssl_context", "_nominated", "_protocols", "_queue", "_set_role", "_task"}
+KNOWN = RELEASED | {
+    *("_create_ssl_context", "_nominated", "_pair_remote_candidate", "_protocols", "_queue", "_remote_candidates"),
+    *("_set_role", "_task"),
+}
 
 
 def test_this_test_knows_every_private_name_in_the_tap() -> None:
@@ -164,7 +177,20 @@ def test_our_subclasses_names_are_free() -> None:
 
     async def look() -> None:
         connection = ice.Connection(ice_controlling=False)
-        for name in ("_settings", "_reader", "_stats", "_ask_stun", "advertised", "expired", "sockets", "send_now"):
+        for name in (
+            *(
+                "_settings",
+                "_reader",
+                "_stats",
+                "_queries",
+                "_ask_stun",
+                "_ask_turn",
+                "_told",
+                "_asking",
+                "_stop_asking",
+            ),
+            *("advertised", "expired", "gathered", "late_candidates", "patience", "sockets", "send_now"),
+        ):
             assert not hasattr(connection, name)
         protocol = ice.StunProtocol(connection)
         for name in ("_queue", "_received", "_stats"):

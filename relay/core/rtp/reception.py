@@ -40,6 +40,9 @@ class TrackSpec:
     """Never taken for a media source. Retransmissions are known by their payload type, whatever their SSRC."""
     codec: str = "h264"
     """Of video: a key of `CODECS`."""
+    other_payload_types: tuple[int, ...] = ()
+    """The same codec as `payload_type`: a peer may send by any of them, and stays with the one that it begins with."""
+    other_rtx_payload_types: tuple[int, ...] = ()
     parameter_sets: tuple[bytes, ...] = ()
     """SPS and PPS of the SDP; they go before each IDR picture until the stream has an SPS in band."""
 
@@ -168,9 +171,12 @@ class Reception:
         first, second, sequence, timestamp, ssrc = _UNPACK(data)
         payload_type = second & 0x7F
         for track in self._tracks:
-            if payload_type == track.spec.rtx_payload_type and track.started_at is not None:
+            spec = track.spec
+            again = payload_type == spec.rtx_payload_type or payload_type in spec.other_rtx_payload_types
+            if again and track.started_at is not None:
                 return track.receiver.receive_retransmission(data, first, second, timestamp, now)
-            if payload_type == track.spec.payload_type and self._adopt(track, ssrc, data, now):
+            known = payload_type == spec.payload_type or payload_type in spec.other_payload_types
+            if known and self._adopt(track, ssrc, data, now):
                 return track.receiver.receive(data, first, second, sequence, timestamp, now)
         self.stats.foreign += 1
         return NO_FRAMES
@@ -187,7 +193,7 @@ class Reception:
             self._sources = {known: source for known, source in self._sources.items() if known != track.ssrc}
         track.ssrc, track.started_at, track.bye_at = ssrc, now, None
         self.ended = False
-        self._sources[ssrc] = track.receiver, track.spec.payload_type
+        self._sources[ssrc] = track.receiver, data[1] & 0x7F
         track.receiver.start(data[2] << 8 | data[3])
         if track.video is not None:
             begins = bounds[0] < bounds[1] and track.video.codec.starts_picture(data, *bounds)

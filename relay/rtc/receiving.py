@@ -1,0 +1,121 @@
+"""A received RTP session: datagrams in on each tick, whole frames out, RTCP feedback back."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from relay.core.media import Frame
+from relay.core.rtp.reception import Reception
+from relay.core.rtp.stats import ReceptionStats
+from relay.rtc.answer import Decision
+from relay.rtc.parameters import TransportStats
+from relay.rtc.settings import RtcSettings
+from relay.rtc.transport import Transport
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStats:
+    """Live views; the counters go on counting."""
+
+    transport: TransportStats
+    reception: ReceptionStats
+    overflow: int
+    """Datagrams dropped because no tick came in time."""
+
+
+class ReceivingSession:
+    """What a publisher's session and a subscription have in common, once it is decided what comes.
+
+    Its owner calls `tick()` every few milliseconds until `on_closed` has been called.
+    """
+
+    def __init__(self, decision: Decision, settings: RtcSettings, transport: Transport) -> None:
+        """`transport` still knows nobody to tell of its end: `on_closed` is set here."""
+        self.kinds: frozenset[str] = frozenset(track.kind for track in decision.tracks)
+        self.on_frame: Callable[[Frame], None] = lambda frame: None
+        """Gets each whole frame, inside `tick()`."""
+        self.on_closed: Callable[[str], None] = lambda reason: None
+        """Called exactly once, with the reason, however the session ends, `close()` included."""
+        self._remote = decision.remote
+        self._leaving = False
+        self._transport = transport
+        transport.on_closed = self._closed
+        self._now = transport.clock
+        reception = settings.reception
+        if settings.max_video_bitrate is not None:
+            reception = replace(reception, max_bitrate=1000 * settings.max_video_bitrate)
+        self._reception = Reception(
+            decision.tracks,
+            ssrc=secrets.randbits(32),
+            cname=secrets.token_urlsafe(12),
+            settings=reception,
+            transport_extension=decision.transport_extension,
+            remb=decision.remb,
+        )
+
+    def tick(self, now: float) -> None:
+        """Everything that has arrived, then what is due: frames to `on_frame`, feedback to the peer.
+
+        `now`: seconds on the event loop's clock.
+        """
+        if not self._transport.connected:
+            return
+        self._receive(now)
+        reception = self._reception
+        for frame in reception.poll(now):
+            self.on_frame(frame)
+        for report in reception.feedback(now):
+            self._transport.send(report)
+
+    def _receive(self, now: float) -> None:
+        reception, on_frame = self._reception, self.on_frame
+        for arrival, packet in self._transport.receive(now):
+            if 191 < packet[1] < 224:
+                reception.receive_rtcp(packet, arrival)
+            else:
+                for frame in reception.receive_rtp(packet, arrival):
+                    on_frame(frame)
+
+    def request_key_frame(self, now: float) -> None:
+        """Asks the peer for an IDR; `core` keeps the pace."""
+        self._reception.request_key_frame(now)
+
+    @property
+    def key_frames_wanted(self) -> bool:
+        """Whether key frames are asked for again and again, on the timer of `ReceptionSettings`."""
+        return self._reception.key_frames_wanted
+
+    @key_frames_wanted.setter
+    def key_frames_wanted(self, wanted: bool) -> None:
+        self._reception.key_frames_wanted = wanted
+
+    def close(self, reason: str) -> None:
+        """Says goodbye to the peer and ends; a second call changes nothing."""
+        self._leaving = True
+        self._transport.close(reason)
+
+    async def wait_closed(self) -> None:
+        """Returns when the session is closed and its sockets and tasks are gone."""
+        await self._transport.wait_closed()
+
+    def _closed(self, reason: str) -> None:
+        if not self._leaving:
+            self._receive(self._now())  # what came before the peer's goodbye
+        self.on_closed(reason)
+
+    @property
+    def connected(self) -> bool:
+        return self._transport.connected
+
+    @property
+    def closed_reason(self) -> str | None:
+        return self._transport.closed_reason
+
+    @property
+    def last_media(self) -> float | None:
+        """When media last arrived, in seconds on the clock of `tick()`."""
+        return max((t.last_media for t in self._reception.stats.tracks if t.last_media is not None), default=None)
+
+    @property
+    def stats(self) -> SessionStats:
+        return SessionStats(self._transport.stats, self._reception.stats, self._transport.reader.overflow)

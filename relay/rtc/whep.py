@@ -1,0 +1,161 @@
+"""The HTTP of a WHEP player (draft-ietf-wish-whep): offer or counter-offer, trickling, the end of a session.
+
+Answers are bounded in size and time. A redirect is followed where the endpoint's own URL could have led; what lets the
+relay in is shown to the endpoint's origin alone.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urljoin
+
+import httpx
+
+from relay.core.subscription import Outcome, outcome_of
+from relay.core.whep_source import Endpoint
+from relay.rtc.sdp import MAX_SDP
+
+_SDP = "application/sdp"
+_FRAGMENT = "application/trickle-ice-sdpfrag"
+_REDIRECTS = (301, 302, 307, 308)
+"""A POST stays one, whatever the status: there is nothing to GET (section 4.6 of the draft wants 307)."""
+_MAX_REDIRECTS = 5
+CONNECT_TIMEOUT = 3.0
+EXCHANGE_TIMEOUT = 10.0
+"""Seconds from the first byte of a request to the last of its answer, redirects included."""
+GOODBYE_TIMEOUT = 2.0
+
+
+class SubscribeError(Exception):
+    """A subscription did not come about. The text shows no secret and is for the log."""
+
+    def __init__(self, outcome: Outcome, detail: str, retry_after: float | None = None) -> None:
+        super().__init__(detail)
+        self.outcome = outcome
+        self.detail = detail
+        self.retry_after = retry_after
+        """Seconds, where the server said so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What an endpoint says to an offer."""
+
+    sdp: str
+    counter_offer: bool
+    """It is the server that offers: `sdp` wants an answer by `Resource.answer`."""
+    resource: "Resource | None"
+    """None: the server named none, so the session ends with its transport."""
+
+
+def make_client() -> httpx.AsyncClient:
+    """One for a process: its TLS context costs time, and its connections are kept."""
+    return httpx.AsyncClient(timeout=httpx.Timeout(EXCHANGE_TIMEOUT, connect=CONNECT_TIMEOUT), follow_redirects=False)
+
+
+async def post_offer(client: httpx.AsyncClient, endpoint: Endpoint, offer: str) -> Answered:
+    """Raises `SubscribeError`."""
+    headers = {"Content-Type": _SDP, "Accept": _SDP}
+    url, response, body = await _exchange(client, "POST", endpoint, endpoint.url, headers, offer)
+    status = response.status_code
+    is_sdp = response.headers.get("content-type", "").partition(";")[0].strip().lower() == _SDP
+    counter = status == 406 and is_sdp and "location" in response.headers
+    if status not in (200, 201) and not counter:
+        raise SubscribeError(
+            outcome_of(status), f"{endpoint.host} answered {status} {_phrase(response)}", _retry_after(response)
+        )
+    if not body.lstrip().startswith("v=0"):
+        raise SubscribeError(Outcome.DENIED, f"{endpoint.host} answered {status} without SDP")
+    resource = None
+    if location := response.headers.get("location"):
+        etag = response.headers.get("etag", "").strip()[:256]
+        resource = Resource(client, endpoint, urljoin(url, location), etag)
+    return Answered(body, counter, resource)
+
+
+class Resource:
+    """A WHEP session's URL."""
+
+    def __init__(self, client: httpx.AsyncClient, endpoint: Endpoint, url: str, etag: str) -> None:
+        self._client = client
+        self._endpoint = endpoint
+        self._url = url
+        self._etag = etag
+
+    async def answer(self, sdp: str) -> None:
+        """Answers a counter-offer. Raises `SubscribeError`."""
+        await self._patch(_SDP, sdp, {"If-Match": self._etag} if self._etag else {})
+
+    async def trickle(self, fragment: str) -> None:
+        """Sends candidates (RFC 8840). Raises `SubscribeError`, also where the server takes none."""
+        await self._patch(_FRAGMENT, fragment, {"If-Match": self._etag or "*"})
+
+    async def _patch(self, kind: str, body: str, conditions: Mapping[str, str]) -> None:
+        headers = {"Content-Type": kind, **conditions}
+        _, response, _ = await _exchange(self._client, "PATCH", self._endpoint, self._url, headers, body)
+        if not response.is_success:
+            raise SubscribeError(
+                outcome_of(response.status_code),
+                f"{self._endpoint.host} answered {response.status_code} {_phrase(response)} to a PATCH",
+            )
+
+    async def delete(self) -> None:
+        """Ends the session, if the server hears it soon: the transport's goodbye says the same."""
+        with contextlib.suppress(SubscribeError, TimeoutError):
+            async with asyncio.timeout(GOODBYE_TIMEOUT):
+                await _exchange(self._client, "DELETE", self._endpoint, self._url, {}, "")
+
+
+async def _exchange(
+    client: httpx.AsyncClient, method: str, endpoint: Endpoint, url: str, headers: Mapping[str, str], body: str
+) -> tuple[str, httpx.Response, str]:
+    """The URL that answered in the end, its answer, and the answer's body."""
+    try:
+        async with asyncio.timeout(EXCHANGE_TIMEOUT):
+            for _ in range(_MAX_REDIRECTS + 1):
+                secrets = endpoint.headers if _origin(url) == _origin(endpoint.url) else {}
+                content = body.encode() or None
+                sent = {**headers, **secrets, "Accept-Encoding": "identity"}
+                async with client.stream(method, url, content=content, headers=sent) as response:
+                    if response.status_code not in _REDIRECTS or "location" not in response.headers:
+                        return url, response, await _read(response, endpoint)
+                    url = _follow(url, response.headers["location"], endpoint)
+    except TimeoutError:
+        raise SubscribeError(Outcome.UNREACHABLE, f"{endpoint.host} did not answer in time") from None
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        # The text of these may quote the URL.
+        raise SubscribeError(Outcome.UNREACHABLE, f"{endpoint.host}: {type(error).__name__}") from None
+    raise SubscribeError(Outcome.DENIED, f"{endpoint.host} redirected more than {_MAX_REDIRECTS} times")
+
+
+def _follow(url: str, location: str, endpoint: Endpoint) -> str:
+    following = urljoin(url, location)
+    scheme = _origin(following)[0]
+    if scheme not in ("http", "https") or (scheme == "http" and _origin(url)[0] == "https"):
+        raise SubscribeError(Outcome.DENIED, f"{endpoint.host} redirected from {_origin(url)[0]} to {scheme[:20]}")
+    return following
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    parsed = httpx.URL(url)
+    return parsed.scheme, parsed.host, parsed.port
+
+
+async def _read(response: httpx.Response, endpoint: Endpoint) -> str:
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > MAX_SDP:
+            raise SubscribeError(Outcome.DENIED, f"{endpoint.host} answered with more than {MAX_SDP} bytes")
+    return body.decode("utf-8", "replace")
+
+
+def _phrase(response: httpx.Response) -> str:
+    return "".join(c for c in response.reason_phrase[:60] if c.isprintable())
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Seconds; the form with a date is not read."""
+    value = response.headers.get("retry-after", "").strip()
+    return float(value) if value.isascii() and value.isdigit() and len(value) < 10 else None
