@@ -1,9 +1,9 @@
 """A push task as others are told of it: the control API's words for its state, and its figures at one moment."""
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from relay.core.task import ENDED, State, StopReason, TaskSpec
+from relay.core.task import ENDED, Lease, State, StopReason, TaskSpec
 
 
 class Status(enum.IntEnum):
@@ -59,8 +59,6 @@ class TaskSnapshot:
     """Milliseconds since 1970; 0: not ended."""
     connects: int = 0
     last_error: str = ""
-    idle: bool = False
-    """No media of the stream arrives."""
     video_sent: int = 0
     """Access units handed to the CDN connection."""
     audio_sent: int = 0
@@ -71,8 +69,42 @@ class TaskSnapshot:
     first_frame_after: float | None = None
     """Seconds from the later of Start and the stream's first packet to the first frame handed to the CDN connection."""
     id: int = 0
-    """The ledger's, of this task alone; a later task of the same name has another."""
+    """`Lease.id`."""
+    generation: int = 0
+    """`Lease.generation`."""
+    idle_since: int | None = None
+    """Milliseconds since 1970 when the last media came, or the task began; None: media arrives."""
 
     @property
     def ended(self) -> bool:
         return self.state in ENDED
+
+    @property
+    def idle(self) -> bool:
+        """No media of the stream arrives."""
+        return self.idle_since is not None
+
+    @property
+    def active(self) -> bool:
+        """The task's name is taken: it neither ended nor is about to."""
+        return not self.end_time
+
+    def cut_off(self, at: int) -> "TaskSnapshot":
+        """The same task when what ran it is gone, since `at` or before: it waits for its publisher, and idles."""
+        return replace(
+            self,
+            state=State.WAITING,
+            idle_since=at if self.idle_since is None else self.idle_since,
+            connects=0,
+            last_error="",
+            video_sent=0,
+            audio_sent=0,
+            dropped=0,
+            bytes_sent=0,
+            first_frame_after=None,
+        )
+
+    def lease(self, now: int) -> Lease:
+        """For the next run of the task; `now` in milliseconds since 1970."""
+        idle = 0.0 if self.idle_since is None else max(0.0, (now - self.idle_since) / 1000)
+        return Lease(self.id, self.generation, self.start_time, self.has_pushed, idle)

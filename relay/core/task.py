@@ -31,6 +31,21 @@ class TaskSpec:
     business_id: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to run a task, from the ledger, and what lies behind the task where it is not the first run of it."""
+
+    id: int
+    """The task's: a later task of the same name has another."""
+    generation: int
+    """How often the task has been handed out: what a run of an older one says no longer counts."""
+    start_time: int
+    """Of the task, milliseconds since 1970."""
+    has_pushed: bool = False
+    idle_for: float = 0.0
+    """Seconds the idle clock has run for."""
+
+
 class State(enum.Enum):
     WAITING = "waiting"
     """No media yet, so no connection to the CDN."""

@@ -35,11 +35,14 @@ class Fleet:
             self._ledger.save(event)
 
     async def start_task(self, spec: TaskSpec) -> bool:
-        started = await self._worker.start_task(spec)
-        snapshot = await self._worker.snapshot(spec.key)
-        if started and snapshot is not None:
-            self._ledger.save(snapshot)
-        return started
+        if self._ledger.active(spec.key):
+            return False
+        await self._worker.admit(spec, pending=0)
+        lease = self._ledger.claim(spec)
+        if lease is None:
+            return False
+        await self._worker.start_task(spec, lease)
+        return True
 
     async def stop_task(self, key: TaskKey) -> bool:
         return await self._worker.stop_task(key)

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from relay.core.ident import StreamKey, TaskKey
 from relay.core.snapshot import TaskSnapshot
-from relay.core.task import TaskSpec
+from relay.core.task import Lease, TaskSpec
 from relay.worker.room import Published
 from relay.worker.settings import WorkerSettings
 from relay.worker.worker import Worker, WorkerEvent, WorkerStats
@@ -19,8 +19,15 @@ class WorkerHandle(Protocol):
     async def publish(self, key: StreamKey, offer: str) -> Published: ...
     async def trickle(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None: ...
     async def unpublish(self, key: StreamKey, session_id: str) -> bool: ...
-    async def start_task(self, spec: TaskSpec) -> bool: ...
-    async def stop_task(self, key: TaskKey) -> bool: ...
+    async def admit(self, spec: TaskSpec, pending: int) -> None:
+        """Raises `WorkerFull` where there is no room for one more task beside `pending` ones about to start."""
+
+    async def start_task(self, spec: TaskSpec, lease: Lease) -> None:
+        """Begins a run of a task, whatever `admit` says: the ledger has given the lease already."""
+
+    async def stop_task(self, key: TaskKey, task: int | None = None) -> bool:
+        """False: no active task of that name, or, where `task` is given, of that `Lease.id`."""
+
     async def snapshot(self, key: TaskKey) -> TaskSnapshot | None: ...
     async def drain(self) -> None: ...
     def stats(self) -> WorkerStats: ...
@@ -47,11 +54,14 @@ class InlineHandle:
     async def unpublish(self, key: StreamKey, session_id: str) -> bool:
         return self.worker.unpublish(key, session_id)
 
-    async def start_task(self, spec: TaskSpec) -> bool:
-        return self.worker.start_task(spec)
+    async def admit(self, spec: TaskSpec, pending: int) -> None:
+        self.worker.admit(spec, pending)
 
-    async def stop_task(self, key: TaskKey) -> bool:
-        return self.worker.stop_task(key)
+    async def start_task(self, spec: TaskSpec, lease: Lease) -> None:
+        self.worker.start_task(spec, lease)
+
+    async def stop_task(self, key: TaskKey, task: int | None = None) -> bool:
+        return self.worker.stop_task(key, task)
 
     async def snapshot(self, key: TaskKey) -> TaskSnapshot | None:
         return self.worker.snapshot(key)

@@ -1,9 +1,11 @@
 """What is remembered of every task: in memory, for as long as Get may ask."""
 
+import itertools
 from collections.abc import Callable
 
 from relay.core.ident import RoomKey, TaskKey
 from relay.core.snapshot import TaskSnapshot
+from relay.core.task import Lease, State, StopReason, TaskSpec
 
 HISTORY = 72 * 3600 * 1000
 """Milliseconds an ended task is visible for, from its start."""
@@ -19,12 +21,28 @@ class Ledger:
         self._rooms: dict[RoomKey, dict[str, TaskSnapshot]] = {}
         self._ended: dict[TaskKey, int] = {}
         """Start times of ended tasks, in the order they ended."""
+        self._ids = itertools.count(1)
+
+    def active(self, key: TaskKey) -> bool:
+        known = self._rooms.get(key.room, {}).get(key.task_id)
+        return known is not None and known.active
+
+    def claim(self, spec: TaskSpec) -> Lease | None:
+        """A new task; None: one of that name is active."""
+        if self.active(spec.key):
+            return None
+        now = self._wall()
+        lease = Lease(next(self._ids), 1, now)
+        self.save(
+            TaskSnapshot(spec, State.WAITING, False, StopReason.NONE, now, 0, id=lease.id, generation=1, idle_since=now)
+        )
+        return lease
 
     def save(self, snapshot: TaskSnapshot) -> None:
         key = snapshot.spec.key
         tasks = self._rooms.setdefault(key.room, {})
         known = tasks.get(key.task_id)
-        if known is not None and known.start_time > snapshot.start_time:
+        if known is not None and known.id > snapshot.id:
             return  # the last word of an earlier task of this name
         tasks[key.task_id] = snapshot
         self._ended.pop(key, None)

@@ -12,7 +12,7 @@ from relay.core.push_url import PushUrl
 from relay.core.rtmp.publisher import Connected, PublishStarted, Refused
 from relay.core.snapshot import TaskSnapshot
 from relay.core.stream import Stream
-from relay.core.task import Effect, MediaType, PushTask, State, StopReason, TaskSpec
+from relay.core.task import Effect, Lease, MediaType, PushTask, State, StopReason, TaskSpec
 from relay.push.connection import Connection, Event, Listener, Lost
 from relay.push.feed import Feed, MediaTag
 from relay.push.output import Output
@@ -32,6 +32,7 @@ class PushRun:
     def __init__(
         self,
         spec: TaskSpec,
+        lease: Lease,
         stream: Stream,
         feed: Feed,
         *,
@@ -44,7 +45,9 @@ class PushRun:
     ) -> None:
         now = clock()
         self.spec = spec
-        self.task = PushTask(spec, now, jitter)
+        self.lease = lease
+        self.task = PushTask(spec, now, jitter, has_pushed=lease.has_pushed)
+        self.task.idle_since = now - lease.idle_for
         self._stream = stream
         self._feed = feed
         self._connect = connect
@@ -52,7 +55,6 @@ class PushRun:
         self._wall = wall
         self._on_change = on_change
         self._first_timestamp = first_timestamp
-        self._start_time = wall()
         self._end_time = 0
         self._connection: Connection | None = None
         self._output: Output | None = None
@@ -62,7 +64,7 @@ class PushRun:
         self._audio_sent = 0
         self._bytes_sent = 0
         self._first_frame_after: float | None = None
-        self._told = (State.WAITING, "", True)
+        self._told = self._news
         stream.watch(self, now)
 
     # words from above
@@ -94,22 +96,25 @@ class PushRun:
             connection.poll(now)
 
     def snapshot(self) -> TaskSnapshot:
-        task = self.task
+        task, lease = self.task, self.lease
+        idle = task.idle_since
         return TaskSnapshot(
             spec=self.spec,
             state=task.state,
             has_pushed=task.has_pushed,
             stop_reason=task.stop_reason,
-            start_time=self._start_time,
+            start_time=lease.start_time,
             end_time=self._end_time,
             connects=task.connects,
             last_error=task.last_error,
-            idle=task.idle_since is not None,
             video_sent=self._video_sent,
             audio_sent=self._audio_sent,
             dropped=self._dropped + self._backlog.dropped_video + self._backlog.dropped_audio,
             bytes_sent=self._bytes_sent + (self._connection.bytes_written if self._connection is not None else 0),
             first_frame_after=self._first_frame_after,
+            id=lease.id,
+            generation=lease.generation,
+            idle_since=None if idle is None else self._wall() - round((self._clock() - idle) * 1000),
         )
 
     # words from the stream
@@ -197,11 +202,16 @@ class PushRun:
             self._bytes_sent += self._connection.bytes_written
             self._connection = None
 
+    @property
+    def _news(self) -> tuple[State, str, bool]:
+        """What others are told of when it changes."""
+        return self.task.state, self.task.last_error, self.task.idle_since is None
+
     def _tell(self) -> None:
-        told = (self.task.state, self.task.last_error, self.task.idle_since is not None)
-        if told == self._told:
+        news = self._news
+        if news == self._told:
             return
-        self._told = told
+        self._told = news
         if not self.active and not self._end_time:
             self._end_time = self._wall()
         if self.task.ended:

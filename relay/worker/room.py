@@ -18,7 +18,7 @@ from relay.core.media import Frame
 from relay.core.offer import PublishElsewhere, StaleSession, UnknownSession
 from relay.core.presence import LeaveReason, PublisherChange, PublisherJoined, PublisherLeft
 from relay.core.stream import Stream
-from relay.core.task import StopReason, TaskSpec
+from relay.core.task import Lease, StopReason, TaskSpec
 from relay.push.feed import Feed
 from relay.push.run import Connect, PushRun
 from relay.push.transcode import Transcoder
@@ -199,16 +199,16 @@ class Room:
 
     # tasks
 
-    def start(self, spec: TaskSpec) -> bool:
-        """Begins a task; False: one of that name is active."""
-        active = self._runs.get(spec.key.task_id)
-        if active is not None:
-            return False
+    def start(self, spec: TaskSpec, lease: Lease) -> None:
+        """Begins a run of a task; an older one under that name, whose lease is over, is ended."""
+        if (older := self._runs.get(spec.key.task_id)) is not None:
+            older.stop()
         place = self._place(spec.stream)
         self._subscribe(place)
         around = self._around
         self._runs[spec.key.task_id] = PushRun(
             spec,
+            lease,
             place.stream,
             place.feed,
             connect=around.connect,
@@ -218,7 +218,6 @@ class Room:
             on_change=self._run_changed,
             first_timestamp=around.settings.first_timestamp,
         )
-        return True
 
     def run(self, task_id: str) -> PushRun | None:
         """The active task of that name."""

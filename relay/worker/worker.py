@@ -20,7 +20,7 @@ from relay.core.load import Load, LoadMeter
 from relay.core.offer import NotTakingWork
 from relay.core.presence import PublisherChange
 from relay.core.snapshot import TaskSnapshot
-from relay.core.task import State, TaskSpec
+from relay.core.task import Lease, State, TaskSpec
 from relay.push.connection import Connection
 from relay.push.run import PushRun
 from relay.rtc.whep import make_client
@@ -176,21 +176,22 @@ class Worker:
 
     # tasks
 
-    def start_task(self, spec: TaskSpec) -> bool:
-        """False: a task of that name is active. Raises `WorkerFull`."""
-        if self._run_of(spec.key) is not None:
-            return False
+    def admit(self, spec: TaskSpec, pending: int) -> None:
+        """Raises `WorkerFull` where there is no room for one more task beside `pending` ones about to start."""
         if refusal := self._refusal():
             raise WorkerFull(refusal)
         tasks = sum(room.task_count for room in self._rooms.values())
-        if tasks >= self.settings.max_tasks:
+        if tasks + pending >= self.settings.max_tasks:
             raise WorkerFull(f"this relay runs {self.settings.max_tasks} tasks at once; try again later")
-        return self._room(spec.key.room).start(spec)
 
-    def stop_task(self, key: TaskKey) -> bool:
-        """False: no active task of that name."""
+    def start_task(self, spec: TaskSpec, lease: Lease) -> None:
+        """Begins a run of a task, the only one of its name."""
+        self._room(spec.key.room).start(spec, lease)
+
+    def stop_task(self, key: TaskKey, task: int | None = None) -> bool:
+        """False: no active task of that name, or, where `task` is given, of that `Lease.id`."""
         run = self._run_of(key)
-        if run is None:
+        if run is None or task not in (None, run.lease.id):
             return False
         run.stop()
         return True

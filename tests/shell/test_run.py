@@ -12,9 +12,9 @@ from relay.core.h264 import parse_decoder_configuration, split_length_prefixed
 from relay.core.ident import StreamKey, TaskKey
 from relay.core.media import AccessUnit, OpusPacket
 from relay.core.push_url import PushUrl
-from relay.core.snapshot import wire_state
+from relay.core.snapshot import TaskSnapshot, wire_state
 from relay.core.stream import MEDIA_TIMEOUT, Stream
-from relay.core.task import CONNECT_SPACING, StopReason, TaskSpec
+from relay.core.task import CONNECT_SPACING, Lease, State, StopReason, TaskSpec
 from relay.push.connection import Connection
 from relay.push.feed import Feed
 from relay.push.run import PushRun
@@ -95,6 +95,7 @@ class World:
                 PushUrl.parse("rtmp://127.0.0.1/live/key"),
                 max_idle_time=self.max_idle,
             ),
+            Lease(id=1, generation=1, start_time=round(self.loop.time() * 1000)),
             self.stream,
             self.feed,
             connect=Connection.open,
@@ -300,3 +301,49 @@ def test_six_hours_of_joins_leaves_and_drops(cdn: VirtualCdn, seed: int) -> None
     assert len(world.ends) > 10
     assert cdn.published > 50
     assert cdn.tags > 10_000
+
+
+def test_a_run_that_goes_on_where_another_was_cut_off(cdn: VirtualCdn) -> None:
+    """What lies behind the task is told and counts: its start, that it has pushed, and the idle time so far."""
+
+    async def resumed() -> None:
+        loop = asyncio.get_running_loop()
+        stream = Stream(StreamKey("app", "room", "user"))
+        spec = TaskSpec(
+            TaskKey("app", "room", "task"), stream.key, PushUrl.parse("rtmp://127.0.0.1/live/key"), max_idle_time=30
+        )
+        told: list[TaskSnapshot] = []
+        run = PushRun(
+            spec,
+            Lease(id=7, generation=3, start_time=5_000, has_pushed=True, idle_for=25.0),
+            stream,
+            Feed(stream, SparseSound),  # type: ignore[arg-type]  # the part of it that a feed uses
+            connect=Connection.open,
+            clock=loop.time,
+            wall=lambda: round(loop.time() * 1000),
+            jitter=lambda: 0.0,
+            on_change=lambda run: told.append(run.snapshot()),
+        )
+        first = run.snapshot()
+        assert (first.id, first.generation, first.start_time, first.state) == (7, 3, 5_000, State.WAITING)
+        assert first.idle_since == round((loop.time() - 25) * 1000)
+        assert first.lease(round(loop.time() * 1000)) == run.lease
+        stream.media_seen(loop.time(), loop.time())
+        assert wire_state(told[-1].state, told[-1].has_pushed) == (2, 3)
+        assert told[-1].idle_since is None
+        last_media = loop.time()
+        await asyncio.sleep(3)
+        stream.publisher_left(loop.time())
+        assert (told[-1].state, told[-1].idle_since) == (State.WAITING, round(last_media * 1000))
+        await asyncio.sleep(26)
+        run.tick(loop.time())
+        assert run.active
+        await asyncio.sleep(1)
+        run.tick(loop.time())
+        assert (told[-1].state, told[-1].stop_reason) == (State.STOPPED, StopReason.IDLE)
+        assert told[-1].end_time == round(loop.time() * 1000)
+
+    cdn.mood = Mood.GONE
+    loop = VirtualLoop(cdn)
+    loop.run_until_complete(resumed())
+    loop.close()

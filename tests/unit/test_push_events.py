@@ -26,9 +26,9 @@ NEW = TaskSnapshot(
     stop_reason=StopReason.NONE,
     start_time=START,
     end_time=0,
-    idle=True,
+    idle_since=1,
 )
-PUSHING = replace(NEW, state=State.PUSHING, has_pushed=True, idle=False, connects=1)
+PUSHING = replace(NEW, state=State.PUSHING, has_pushed=True, idle_since=None, connects=1)
 
 
 def ended(task: TaskSnapshot, reason: StopReason, state: State = State.STOPPED) -> TaskSnapshot:
@@ -51,7 +51,7 @@ def told(*life: TaskSnapshot | None) -> list[tuple[object, ...]]:
 
 
 def test_a_push_from_start_to_stop() -> None:
-    connecting = replace(NEW, state=State.CONNECTING, idle=False, connects=1)
+    connecting = replace(NEW, state=State.CONNECTING, idle_since=None, connects=1)
     publishing = replace(connecting, state=State.PUBLISHING)
     stopping = ended(PUSHING, StopReason.BY_API, State.STOPPING)
     stopped = replace(stopping, state=State.STOPPED)
@@ -64,7 +64,7 @@ def test_a_push_from_start_to_stop() -> None:
 
 
 def test_a_publisher_that_goes_and_comes_back() -> None:
-    assert told(PUSHING, replace(PUSHING, idle=True), PUSHING) == [
+    assert told(PUSHING, replace(PUSHING, idle_since=1), PUSHING) == [
         ("TranscodeStateChanged", 3, 2, 0),
         ("TranscodeStateChanged", 3, 0, 0),
     ]
@@ -84,7 +84,7 @@ def test_a_cdn_that_goes_and_comes_back() -> None:
 
 
 def test_both_gone() -> None:
-    lost = replace(PUSHING, state=State.WAITING, idle=True, last_error="closed by the CDN")
+    lost = replace(PUSHING, state=State.WAITING, idle_since=1, last_error="closed by the CDN")
     assert told(PUSHING, lost) == [("TranscodeStateChanged", 1, 2, 0)]
 
 
@@ -97,7 +97,7 @@ def test_nobody_ever_publishes() -> None:
 
 
 def test_a_cdn_that_refuses_for_good() -> None:
-    refused = replace(NEW, state=State.BACKOFF, idle=False, connects=1, last_error="the CDN refused: no")
+    refused = replace(NEW, state=State.BACKOFF, idle_since=None, connects=1, last_error="the CDN refused: no")
     again = replace(refused, state=State.CONNECTING, connects=2)
     failed = ended(again, StopReason.START_FAILED, State.FAILED)
     assert told(None, NEW, refused, again, failed) == [
@@ -109,7 +109,7 @@ def test_a_cdn_that_refuses_for_good() -> None:
 
 
 def test_a_task_resumed_after_a_restart() -> None:
-    resumed = replace(PUSHING, state=State.WAITING, idle=True, connects=0)
+    resumed = replace(PUSHING, state=State.WAITING, idle_since=1, connects=0)
     assert told(PUSHING, resumed, PUSHING) == [
         ("TranscodeStateChanged", 1, 2, 0),
         ("TranscodeStateChanged", 3, 0, 0),
@@ -126,7 +126,7 @@ LIFE = st.lists(
         replace,
         st.sampled_from([NEW, PUSHING]),
         state=st.sampled_from([state for state in State if state not in ENDED]),
-        idle=st.booleans(),
+        idle_since=st.sampled_from([None, 1]),
         last_error=st.sampled_from(["", "the CDN refused: no"]),
     ),
     max_size=8,
