@@ -2,10 +2,11 @@
 
 import pytest
 
+from relay.api.actions import ALREADY_STARTED
 from relay.core.ident import StreamKey, TaskKey
 from relay.core.offer import NotTakingWork, OfferMalformed
 from relay.core.push_url import PushUrl
-from relay.core.task import TaskSpec
+from relay.core.task import Lease, TaskSpec
 from relay.worker.settings import WorkerSettings
 from relay.worker.worker import Worker, WorkerFull
 from tests.support.eventually import eventually
@@ -23,11 +24,11 @@ async def test_beyond_its_cpu_share_a_worker_lets_nobody_new_in_and_keeps_who_is
     worker = Worker(BUSY, lambda snapshot: None)
     await worker.start()
     try:
-        assert worker.start_task(spec("early"))
+        worker.admit(spec("early"), 0)
+        worker.start_task(spec("early"), Lease(id=1, generation=1, start_time=0))
         await eventually(lambda: worker.stats().load.cpu_share > 1e-6, what="the load is seen")
         with pytest.raises(WorkerFull, match="of a core"):
-            worker.start_task(spec("late"))
-        assert not worker.start_task(spec("early")), "a repeated Start is told that the task runs"
+            worker.admit(spec("late"), 0)
         with pytest.raises(NotTakingWork, match="of a core"):
             await worker.publish(spec("late").stream, "no offer")
         with pytest.raises(OfferMalformed):  # let in, as far as its offer
@@ -61,6 +62,13 @@ async def test_who_is_not_let_in_is_told_why() -> None:
         assert whip.status_code == 503
         assert "of a core" in whip.json()["detail"]
         assert whip.headers["Retry-After"]
+
+
+async def test_a_repeated_start_is_told_that_the_task_runs_also_where_there_is_no_room() -> None:
+    async with running_relay(WorkerSettings(rtc=LOOPBACK, max_tasks=1)) as relay:
+        assert await relay.start(NOWHERE) == "ok"
+        assert (await start_late(relay))[0] == 429
+        assert await relay.start(NOWHERE) == ALREADY_STARTED
 
 
 async def test_a_draining_relay_lets_nobody_in_and_ends_nothing() -> None:
