@@ -33,8 +33,8 @@ class CallbackEvent:
     """One thing that has happened, not yet addressed to anybody."""
 
     app_id: str
-    order: str
-    """Of a task or a room: events of one `order` are delivered one after the other."""
+    sequence: str
+    """Of a task or a room: events of one sequence are delivered one after the other."""
     type: EventType
     time: int
     """Milliseconds since 1970."""
@@ -42,8 +42,8 @@ class CallbackEvent:
     """`EventData`: JSON."""
 
     @classmethod
-    def of(cls, app_id: str, order: str, event_type: EventType, time: int, **data: object) -> "CallbackEvent":
-        return cls(app_id, order, event_type, time, json.dumps(data, separators=(",", ":"), ensure_ascii=False))
+    def of(cls, app_id: str, sequence: str, event_type: EventType, time: int, **data: object) -> "CallbackEvent":
+        return cls(app_id, sequence, event_type, time, json.dumps(data, separators=(",", ":"), ensure_ascii=False))
 
 
 def event_time(milliseconds: int) -> str:
@@ -80,9 +80,6 @@ RETRY_PAUSES = (2.0, 60.0)
 receiver may be away: whatever happens within a minute's outage still arrives."""
 
 
-def next_call(calls: int, now: int) -> int | None:
-    """When an event whose `calls` so far all failed is due again, `now` and the result in milliseconds since 1970;
-    None: it is given up."""
-    if calls > len(RETRY_PAUSES):
-        return None
-    return now + round(1000 * RETRY_PAUSES[calls - 1])
+def retry_pause(calls: int) -> float | None:
+    """Seconds until an event whose `calls` so far have all failed is due again; None: it is given up."""
+    return RETRY_PAUSES[calls - 1] if calls <= len(RETRY_PAUSES) else None

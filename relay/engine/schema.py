@@ -59,6 +59,49 @@ Index("tasks_by_owner", tasks.c.owner, sqlite_where=ACTIVE, postgresql_where=ACT
 Index("tasks_by_room", tasks.c.app_id, tasks.c.room_id, tasks.c.start_time)
 Index("tasks_by_start", tasks.c.start_time)
 
+callbacks = Table(
+    "callbacks",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("event_id", String(32), nullable=False, unique=True),
+    Column("app_id", NAME, nullable=False),
+    # Of a task or a room: while a row of it is pending, no later one is delivered.
+    Column("sequence", String(400), nullable=False),
+    # Of `tasks`; NULL: a room's.
+    Column("task", BigInteger),
+    Column("event_type", String(40), nullable=False),
+    Column("event_data", Text, nullable=False),
+    # Milliseconds since 1970, by the clock of `Database.now`. `due`: when it may be called next; while somebody calls,
+    # when that call is given up for lost. `finished` NULL: pending.
+    Column("event_time", BigInteger, nullable=False),
+    Column("due", BigInteger, nullable=False),
+    Column("finished", BigInteger),
+    Column("calls", Integer, nullable=False),
+    # Of the last call; empty: none has failed, or the event is delivered.
+    Column("error", Text, nullable=False),
+)
+PENDING = text("finished IS NULL")
+FINISHED = text("finished IS NOT NULL")
+GIVEN_UP = text("finished IS NOT NULL AND error <> ''")
+Index("callbacks_pending", callbacks.c.sequence, callbacks.c.id, sqlite_where=PENDING, postgresql_where=PENDING)
+Index("callbacks_due", callbacks.c.due, sqlite_where=PENDING, postgresql_where=PENDING)
+Index("callbacks_finished", callbacks.c.finished, sqlite_where=FINISHED, postgresql_where=FINISHED)
+Index("callbacks_given_up", callbacks.c.task, sqlite_where=GIVEN_UP, postgresql_where=GIVEN_UP)
+
+publishers = Table(
+    "publishers",
+    metadata,
+    Column("app_id", NAME, primary_key=True),
+    Column("room_id", NAME, primary_key=True),
+    Column("user_id", NAME, primary_key=True),
+    Column("stream_type", Integer, primary_key=True),
+    # Of "audio" and "video", separated by a space.
+    Column("kinds", String(16), nullable=False),
+    # The id of the server where it publishes.
+    Column("server", String(32), nullable=False),
+)
+Index("publishers_by_server", publishers.c.server)
+
 servers = Table(
     "servers",
     metadata,

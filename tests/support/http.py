@@ -33,7 +33,7 @@ class Response:
 
 
 @contextlib.asynccontextmanager
-async def serving(answer: Callable[[Request], Awaitable[Response]]) -> AsyncIterator[str]:
+async def serving(answer: Callable[[Request], Awaitable[Response]], port: int = 0) -> AsyncIterator[str]:
     """Gives the base URL."""
     connections: set[asyncio.Task[None]] = set()
 
@@ -42,16 +42,27 @@ async def serving(answer: Callable[[Request], Awaitable[Response]]) -> AsyncIter
         assert task is not None
         connections.add(task)
         try:
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-                writer.write((await answer(await _read(reader))).serialise())
-                await writer.drain()
+            # Cancelled at the end of the block, too: a client may wait for an answer that never comes.
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                request = await _read(reader)
+                answering = asyncio.ensure_future(answer(request))
+                hung_up = asyncio.ensure_future(reader.read(1))
+                try:
+                    await asyncio.wait([answering, hung_up], return_when=asyncio.FIRST_COMPLETED)
+                    if answering.done():
+                        writer.write(answering.result().serialise())
+                        await writer.drain()
+                finally:
+                    answering.cancel()
+                    hung_up.cancel()
+                    await asyncio.wait([answering, hung_up])
         finally:
             writer.close()
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
             connections.discard(task)
 
-    server = await asyncio.start_server(connected, HOST, 0)
+    server = await asyncio.start_server(connected, HOST, port)
     try:
         yield f"http://{HOST}:{server.sockets[0].getsockname()[1]}"
     finally:

@@ -30,7 +30,7 @@ def told(*changes: PublisherChange) -> list[str]:
         for event in room_events(presence, change):
             data = json.loads(event.data)
             assert (data["RoomId"], data["Timestamp"], event.time) == ("room", change.at, change.at)
-            assert (event.app_id, event.order) == ("app", "app/room")
+            assert (event.app_id, event.sequence) == ("app", "app/room")
             if "UserId" in data:
                 assert "DeviceType" in data
             result.append(" ".join(filter(None, (str(event.type), data.get("UserId"), data.get("Reason")))))

@@ -44,7 +44,7 @@ def told(*life: TaskSnapshot | None) -> list[tuple[object, ...]]:
             data = json.loads(event.data)
             assert (data["AppId"], data["RoomId"], data["TaskId"], data["Timestamp"]) == ("app", "room", "task", NOW)
             assert isinstance(data["ErrorMessage"], str)
-            assert (event.app_id, event.order, event.time) == ("app", "app/room/task", NOW)
+            assert (event.app_id, event.sequence, event.time) == ("app", "app/room/task", NOW)
             state = (data["TaskState"], data["Code"], data["FinishTime"]) if "TaskState" in data else (data["Code"],)
             result.append((str(event.type), *state))
     return result

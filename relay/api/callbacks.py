@@ -1,0 +1,180 @@
+"""Callbacks on their way: what is due in the outbox is posted to its receiver, signed (control-api, section 4).
+
+A call succeeds by a 200 within `TIME_LIMIT`; any other answer, a redirect too, is a failure. Calls are few at a time,
+fewer still to one application's receiver, so that one that hangs holds up neither the others nor the relay.
+"""
+
+import asyncio
+import contextlib
+import secrets
+import ssl
+import string
+import time
+from collections import Counter
+
+import httpx
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from relay import __version__
+from relay.api.receivers import Receiver, Receivers
+from relay.core.callback import TIME_LIMIT, message
+from relay.engine.outbox import Delivery, Outbox, Outcome
+
+log = structlog.get_logger(__name__)
+
+MAX_CALLS = 32
+"""At once."""
+MAX_CALLS_PER_APP = 8
+POLL = 5.0
+"""Seconds between looks for what nobody told of: rows of a server that was killed."""
+UPKEEP = 60.0
+"""Seconds from one pruning of the outbox to the next."""
+LEAST_PAUSE = 0.05
+DATABASE_PAUSE = 1.0
+"""Seconds after an error of the database."""
+DRAIN_TIME = 3.0
+"""Seconds that `close` gives to what is due."""
+MAX_ANSWER = 16 * 1024
+"""Bytes of an answer's body that are read, for the connection to be used again."""
+
+
+class Dispatcher:
+    """Delivers from `start` to `close`."""
+
+    def __init__(self, outbox: Outbox, receivers: Receivers, *, time_limit: float = TIME_LIMIT) -> None:
+        self._outbox = outbox
+        self._receivers = receivers
+        self._time_limit = time_limit
+        self._news = asyncio.Event()
+        self._closing = False
+        self._calls: dict[asyncio.Task[Outcome], str] = {}
+        """Those under way, with their AppId."""
+        self._ended: list[Outcome] = []
+        """Not recorded yet."""
+        self._running: asyncio.Task[None] | None = None
+        self._upkeep_due = 0.0
+
+    async def start(self) -> None:
+        self._client = httpx.AsyncClient(
+            follow_redirects=False,
+            timeout=self._time_limit,
+            limits=httpx.Limits(max_connections=MAX_CALLS, max_keepalive_connections=MAX_CALLS),
+            headers={"Content-Type": "application/json", "User-Agent": f"relay/{__version__}"},
+            # The system's certificates, or those of SSL_CERT_FILE.
+            verify=ssl.create_default_context(),
+            trust_env=False,
+        )
+        self._outbox.on_added = self._news.set
+        self._running = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Delivers what is due within `DRAIN_TIME`; the rest stays in the outbox."""
+        if self._running is None:
+            return
+        self._closing = True
+        self._news.set()
+        await asyncio.wait([self._running], timeout=DRAIN_TIME)
+        self._running.cancel()
+        for call in self._calls:
+            call.cancel()
+        await asyncio.wait([self._running, *self._calls])
+        self._running = None
+        with contextlib.suppress(SQLAlchemyError, OSError, TimeoutError):
+            await self._outbox.settle(self._ended)
+        await self._client.aclose()
+
+    def look(self) -> None:
+        """Something may be due: have a look now."""
+        self._news.set()
+
+    async def _run(self) -> None:
+        while True:
+            self._news.clear()
+            try:
+                pause = await self._round()
+            except (SQLAlchemyError, OSError, TimeoutError) as error:
+                log.warning("callbacks wait for the database", error=type(error).__name__)
+                pause = DATABASE_PAUSE
+            except Exception:
+                log.exception("callbacks are held up")
+                pause = DATABASE_PAUSE
+            if self._closing and not self._calls and not self._ended:
+                return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), pause)
+
+    async def _round(self) -> float:
+        """Records the calls that have ended and begins those that may be; gives the seconds to the next at the latest.
+
+        The end of a call is news, so what is due and has no room is not waited for.
+        """
+        if self._ended:
+            ended = self._ended.copy()
+            await self._outbox.settle(ended)
+            del self._ended[: len(ended)]
+        now = time.monotonic()
+        if now >= self._upkeep_due and not self._closing:
+            self._upkeep_due = now + UPKEEP
+            await self._outbox.upkeep()
+        while (free := MAX_CALLS - len(self._calls)) > 0:
+            in_flight = Counter(self._calls.values())
+            room = {app_id: MAX_CALLS_PER_APP - calls for app_id, calls in in_flight.items()}
+            deliveries = await self._outbox.claim(room, free, MAX_CALLS_PER_APP)
+            if not deliveries:
+                wait = await self._outbox.wait(room)
+                return POLL if wait is None else min(max(wait, LEAST_PAUSE), POLL)
+            for delivery in deliveries:
+                call = asyncio.create_task(self._call(delivery))
+                self._calls[call] = delivery.event.app_id
+                call.add_done_callback(self._called)
+        return POLL
+
+    def _called(self, call: asyncio.Task[Outcome]) -> None:
+        del self._calls[call]
+        if not call.cancelled():
+            self._ended.append(call.result())
+        self._news.set()
+
+    async def _call(self, delivery: Delivery) -> Outcome:
+        event = delivery.event
+        receiver = self._receivers.get(event.app_id)
+        if receiver is None:
+            outcome = Outcome(delivery, "no receiver is set for this application any more", final=True)
+        else:
+            outcome = Outcome(delivery, await self._post(receiver, delivery))
+        if not outcome.delivered:
+            (log.error if outcome.given_up else log.warning)(
+                "callback given up" if outcome.given_up else "callback failed",
+                app_id=event.app_id,
+                event_type=event.type.value,
+                event_id=delivery.event_id,
+                receiver=receiver.origin if receiver is not None else None,
+                error=outcome.error,
+            )
+        return outcome
+
+    async def _post(self, receiver: Receiver, delivery: Delivery) -> str:
+        """One call; gives what went wrong, or nothing."""
+        nonce = "".join(secrets.choice(string.ascii_letters) for _ in range(4))
+        body = message(delivery.event, event_id=delivery.event_id, nonce=nonce, secret=receiver.secret)
+        status = 0
+        try:
+            async with (
+                asyncio.timeout(self._time_limit),
+                self._client.stream("POST", receiver.url, content=body) as answer,
+            ):
+                status = answer.status_code
+                size = 0
+                async for piece in answer.aiter_raw():
+                    size += len(piece)
+                    if size > MAX_ANSWER:
+                        break
+        except (TimeoutError, httpx.TimeoutException):
+            if not status:
+                return f"no answer within {self._time_limit:g} s"
+        except Exception as error:
+            # Whatever a receiver, its name or its certificate brings about; the message could quote the URL.
+            if not status:
+                return f"no answer: {type(error).__name__}"
+        return "" if status == httpx.codes.OK else f"HTTP status {status}"

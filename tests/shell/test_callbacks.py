@@ -1,0 +1,316 @@
+"""Callbacks from the outbox to a receiver that answers, fails, hangs, is away or redirects; time is the test's."""
+
+import asyncio
+import contextlib
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from relay.api.callbacks import MAX_CALLS_PER_APP, Dispatcher
+from relay.api.receivers import Receivers
+from relay.core.callback import CallbackEvent, EventType
+from relay.engine.database import Database, DatabaseUrl
+from relay.engine.outbox import KEEP_DELIVERED, KEEP_GIVEN_UP, LEASE, Outbox
+from relay.engine.schema import callbacks
+from tests.support.eventually import eventually
+from tests.support.http import Response
+from tests.support.postgres import postgres
+from tests.support.receiver import PATH, SECRET, Call, WebhookReceiver, hang, receiver_down, receiving, status
+
+MINUTE = 60.0
+
+
+class Clock:
+    """Milliseconds since 1970."""
+
+    def __init__(self) -> None:
+        self.now = 1_700_000_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += round(1000 * seconds)
+
+
+class Bench:
+    """An outbox in a database, and what delivers from it."""
+
+    def __init__(self, database: Database, receivers: Receivers, clock: Clock, time_limit: float) -> None:
+        self.clock = clock
+        self.database = database
+        self.outbox = Outbox(database, receivers.wants, clock)
+        self.dispatcher = Dispatcher(self.outbox, receivers, time_limit=time_limit)
+
+    async def add(self, *names: str, app: str = "app", task: int | None = None) -> None:
+        """Events `sequence:detail`, in one transaction."""
+        events = []
+        for name in names:
+            sequence, _, detail = name.partition(":")
+            events.append(
+                CallbackEvent.of(
+                    app, f"{app}/{sequence}", EventType.ROOM_CREATE, self.clock(), Sequence=name, Id=detail
+                )
+            )
+        async with self.database.begin() as connection:
+            await self.outbox.add(connection, events, task)
+        self.outbox.recorded()
+
+    def advance(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        self.dispatcher.look()
+
+    async def settled(self, calls: int) -> bool:
+        """So many calls have been recorded."""
+        async with self.database.read() as connection:
+            return sum((await connection.scalars(select(callbacks.c.calls))).all()) == calls
+
+
+@contextlib.asynccontextmanager
+async def delivering(settings: str, url: DatabaseUrl | None = None, *, time_limit: float = 5.0) -> AsyncIterator[Bench]:
+    database = Database(url or DatabaseUrl.memory())
+    await database.open()
+    bench = Bench(database, Receivers.parse(settings), Clock(), time_limit)
+    await bench.dispatcher.start()
+    try:
+        yield bench
+    finally:
+        await bench.dispatcher.close()
+        await database.close()
+
+
+def names(receiver: WebhookReceiver) -> list[str]:
+    return [call.data["Sequence"] for call in receiver.calls]
+
+
+async def test_500_then_200() -> None:
+    async with receiving() as receiver, delivering(receiver.setting()) as bench:
+        receiver.answer = status(500)
+        await bench.add("a:1", "a:2", "b:1")
+        await eventually(lambda: bench.settled(2))
+        assert sorted(names(receiver)) == ["a:1", "b:1"], "a:2 waits for a:1"
+        receiver.answer = status(200)
+        bench.advance(2)
+        await eventually(lambda: bench.settled(5))
+        assert [name for name in names(receiver) if name[0] == "a"] == ["a:1", "a:1", "a:2"]
+        assert [name for name in names(receiver) if name[0] == "b"] == ["b:1", "b:1"]
+        first, second = [call for call in receiver.calls if call.data["Sequence"] == "a:1"]
+        assert first.event_id == second.event_id
+        assert len({call.event_id for call in receiver.calls}) == 3
+        stats = bench.outbox.stats
+        assert (stats.delivered, stats.failed_calls, stats.given_up, stats.pending) == (3, 2, 0, 0)
+
+
+async def test_a_sequence_that_waits_holds_up_no_other() -> None:
+    async with receiving() as receiver, delivering(receiver.setting()) as bench:
+        receiver.answer = status(503)
+        await bench.add("a:1")
+        await eventually(lambda: bench.settled(1))
+        receiver.answer = status(200)
+        await bench.add("a:2", "b:1", "b:2")
+        await eventually(lambda: bench.settled(3))
+        assert names(receiver) == ["a:1", "b:1", "b:2"]
+
+
+async def test_down_for_a_minute() -> None:
+    receiver = receiver_down()
+    async with delivering(receiver.setting()) as bench:
+        await bench.add("a:1", "a:2")
+        await eventually(lambda: bench.settled(1))
+        bench.advance(2)
+        await eventually(lambda: bench.settled(2))
+        bench.advance(MINUTE - 2)
+        async with receiver.up():
+            await bench.add("b:1")
+            await eventually(lambda: bench.settled(3))
+            assert names(receiver) == ["b:1"]
+            bench.advance(2)
+            await eventually(lambda: bench.settled(5))
+            assert names(receiver) == ["b:1", "a:1", "a:2"]
+        assert bench.outbox.stats.given_up == 0
+
+
+async def test_down_for_longer_is_given_up_after_three_calls() -> None:
+    receiver = receiver_down()
+    async with delivering(receiver.setting()) as bench:
+        await bench.add("a:1", task=7)
+        for calls, pause in ((1, 2), (2, MINUTE)):
+            await eventually(lambda calls=calls: bench.settled(calls))
+            assert await bench.outbox.failure(7) == ""
+            bench.advance(pause)
+        await eventually(lambda: bench.settled(3))
+        assert await bench.outbox.failure(7) == "RoomCreate: no answer: ConnectError"
+        assert await bench.outbox.failure(8) == ""
+        assert (bench.outbox.stats.failed_calls, bench.outbox.stats.given_up) == (3, 1)
+        async with receiver.up():
+            bench.advance(MINUTE)
+            await bench.add("a:2")
+            await eventually(lambda: bench.settled(4))
+            assert names(receiver) == ["a:2"], "what is given up holds up nothing"
+
+
+async def test_one_that_hangs_holds_up_itself_alone() -> None:
+    async with receiving() as slow, receiving() as quick:
+        slow.answer = hang
+        settings = json.loads(slow.setting("slow")) | json.loads(quick.setting("*"))
+        async with delivering(json.dumps(settings), time_limit=0.5) as bench:
+            await bench.add(*(f"room{number}" for number in range(40)), app="slow")
+            await eventually(lambda: slow.open == MAX_CALLS_PER_APP)
+            await bench.add("a:1", "a:2", "a:3")
+            await eventually(lambda: len(quick.accepted) == 3)
+            await eventually(lambda: len(slow.calls) == 40, what="one call of each")
+            await eventually(lambda: bench.settled(43))
+            assert slow.most_open == MAX_CALLS_PER_APP
+            async with bench.database.read() as connection:
+                errors = set(await connection.scalars(select(callbacks.c.error)))
+            assert errors == {"", "no answer within 0.5 s"}
+
+
+async def test_200_alone_is_delivery_and_a_redirect_is_not_followed() -> None:
+    codes = [200, 201, 202, 204, 301, 302, 303, 307, 308, 400, 404, 410, 429, 500, 503]
+    async with receiving() as receiver, receiving() as elsewhere, delivering(receiver.setting()) as bench:
+
+        async def answer(call: Call) -> Response:
+            return Response(int(call.data["Sequence"]), {"location": elsewhere.url}, b"")
+
+        receiver.answer = answer
+        for code in codes:
+            await bench.add(str(code), task=code)
+        for calls, pause in ((1, 2), (2, MINUTE), (3, MINUTE)):
+            await eventually(lambda calls=calls: bench.settled(calls * (len(codes) - 1) + 1))
+            bench.advance(pause)
+        assert {call.target for call in receiver.calls} == {PATH}
+        assert Counter(names(receiver)) == {str(code): 1 if code == 200 else 3 for code in codes}
+        assert elsewhere.calls == []
+        failures = {code: await bench.outbox.failure(code) for code in codes}
+        assert failures == {code: "" if code == 200 else f"RoomCreate: HTTP status {code}" for code in codes}
+
+
+async def test_an_answer_of_any_length_is_an_answer() -> None:
+    async with receiving() as receiver, delivering(receiver.setting()) as bench:
+        receiver.answer = status(200, b"x" * 5_000_000)
+        await bench.add("a:1", "a:2")
+        await eventually(lambda: bench.settled(2))
+        assert bench.outbox.stats.delivered == 2
+
+
+async def test_what_nobody_wants_is_not_kept() -> None:
+    async with receiving() as receiver, delivering(receiver.setting(events=["RoomDestroy"])) as bench:
+        await bench.add("a:1")
+        await bench.add("a:1", app="other")
+        async with bench.database.read() as connection:
+            assert (await connection.execute(select(callbacks))).all() == []
+
+
+async def test_a_receiver_that_is_set_no_longer(tmp_path: Path) -> None:
+    url = DatabaseUrl.file(tmp_path / "relay.db")
+    receiver = receiver_down()
+    async with delivering(receiver.setting(), url) as bench:
+        await bench.add("a:1")
+        await eventually(lambda: bench.settled(1))
+    async with delivering(receiver.setting("other"), url) as bench:
+        bench.advance(MINUTE)
+        await eventually(lambda: bench.settled(2))
+        assert bench.outbox.stats.given_up == 1
+
+
+async def test_what_a_killed_server_was_calling_is_called_again(tmp_path: Path) -> None:
+    url = DatabaseUrl.file(tmp_path / "relay.db")
+    async with receiving() as receiver:
+        async with delivering(receiver.setting(), url) as bench:
+            receiver.answer = hang
+            await bench.add("a:1", "a:2")
+            await eventually(lambda: receiver.open == 1)
+            # `close` cancels the call, and records nothing of it: like a kill.
+        receiver.answer = status(200)
+        async with delivering(receiver.setting(), url) as bench:
+            await eventually(lambda: receiver.open == 0)
+            assert names(receiver) == ["a:1"]
+            bench.advance(LEASE / 1000)
+            await eventually(lambda: bench.settled(2))
+            assert names(receiver) == ["a:1", "a:1", "a:2"]
+
+
+async def test_close_delivers_what_is_due() -> None:
+    async with receiving() as receiver:
+        async with delivering(receiver.setting()) as bench:
+            await bench.add(*(f"a:{number}" for number in range(10)))
+        assert len(receiver.accepted) == 10
+
+
+async def test_a_full_outbox_takes_no_more() -> None:
+    receiver = receiver_down()
+    async with delivering(receiver.setting()) as bench:
+        bench.outbox = Outbox(bench.database, lambda app_id, event: True, bench.clock, max_pending=3)
+        await bench.add("a:1", "a:2", "a:3")
+        await bench.add("a:4", "a:5")
+        assert (bench.outbox.stats.pending, bench.outbox.stats.dropped) == (3, 2)
+        async with bench.database.read() as connection:
+            assert len((await connection.execute(select(callbacks))).all()) == 3
+
+
+async def test_rows_are_kept_for_as_long_as_they_tell_something() -> None:
+    async def kept(bench: Bench) -> list[str]:
+        await bench.outbox.upkeep()
+        async with bench.database.read() as connection:
+            return list(await connection.scalars(select(callbacks.c.event_data).order_by(callbacks.c.id)))
+
+    async with receiving() as receiver, delivering(receiver.setting()) as bench:
+        await bench.add("a:1")
+        await eventually(lambda: bench.settled(1))
+        assert len(await kept(bench)) == 1
+        bench.clock.advance(KEEP_DELIVERED / 1000 + 1)
+        assert await kept(bench) == []
+        receiver.answer = status(500)
+        await bench.add("a:2")
+        for calls, pause in ((1, 2), (2, MINUTE), (3, 0)):
+            await eventually(lambda calls=calls: bench.settled(calls))
+            bench.advance(pause)
+        bench.clock.advance(KEEP_DELIVERED / 1000 + 1)
+        assert len(await kept(bench)) == 1
+        bench.clock.advance(KEEP_GIVEN_UP / 1000)
+        assert await kept(bench) == []
+        assert bench.outbox.stats.pending == 0
+
+
+@pytest.fixture(scope="module")
+def postgres_url() -> Iterator[str]:
+    with postgres() as url:
+        yield url
+
+
+async def test_servers_of_one_postgresql_share_the_work(postgres_url: str) -> None:
+    url = DatabaseUrl.parse(postgres_url)
+    wanted = {f"s{sequence}": [f"s{sequence}:{number}" for number in range(10)] for sequence in range(20)}
+    async with (
+        receiving() as receiver,
+        delivering(receiver.setting(), url) as one,
+        delivering(receiver.setting(), url) as other,
+    ):
+        async with asyncio.TaskGroup() as adding:
+            for number in range(10):
+                adding.create_task(one.add(*(f"s{sequence}:{number}" for sequence in range(20))))
+                await asyncio.sleep(0)
+        other.dispatcher.look()
+        await eventually(lambda: one.settled(200))
+        assert one.outbox.stats.delivered + other.outbox.stats.delivered == 200
+        assert min(one.outbox.stats.delivered, other.outbox.stats.delivered) > 0
+        got: dict[str, list[str]] = {}
+        for name in names(receiver):
+            got.setdefault(name.partition(":")[0], []).append(name)
+        assert got.keys() == wanted.keys()
+        assert len(receiver.calls) == 200
+
+
+def test_nothing_shows_a_secret() -> None:
+    receivers = Receivers.parse(json.dumps({"app": {"url": f"https://u:p@host.example{PATH}?q", "secret": SECRET}}))
+    receiver = receivers.get("app")
+    assert receiver is not None
+    for shown in (repr(receivers), repr(receiver), receiver.origin):
+        assert SECRET not in shown
+        assert PATH not in shown
+    assert receiver.origin == "https://host.example"
