@@ -60,6 +60,11 @@ def internal_error() -> ApiError:
     return ApiError(500, "InternalError", "Service has some internal Error. Pls Contact With Admin.", 100014)
 
 
+def flow_limit_exceeded(action: str, rate: int, retry_after: int) -> ApiError:
+    message = f"More than {rate} {action} requests a second: wait {retry_after} s before the next."
+    return ApiError(429, "FlowLimitExceeded", message, 100018, {"Retry-After": str(retry_after)})
+
+
 def method_not_allowed(method: str, allowed: str) -> ApiError:
     message = f"The method {method} is not allowed here: use POST or GET."
     return ApiError(405, "MethodNotAllowed", message, 100020, {"Allow": allowed})

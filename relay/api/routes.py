@@ -13,10 +13,12 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from relay.api import errors
-from relay.api.actions import ACTIONS, GET, MIXED_STREAM_ACTIONS, VERSION, Action
+from relay.api.actions import ACTIONS, GET, MIXED_STREAM_ACTIONS, VERSION, Action, Context
 from relay.api.auth import Gate
 from relay.api.envelope import failure, new_request_id, success
+from relay.api.rates import RateLimits
 from relay.engine.base import Engine
+from relay.net.destinations import Destinations
 
 log = structlog.get_logger(__name__)
 
@@ -28,19 +30,22 @@ _SIGNATURE_PREFIX = "X-"
 """Parameters of a signed query; none of the actions' own begins so."""
 
 
-def make_router(engine: Engine, gate: Gate) -> APIRouter:
-    """The control API over `engine`, for those that `gate` lets in."""
+def make_router(engine: Engine, gate: Gate, rates: RateLimits, destinations: Destinations) -> APIRouter:
+    """The control API over `engine`, for those that `gate` lets in, as often as `rates` has it, and for pushes to
+    `destinations`."""
     router = APIRouter()
-    router.routes.append(Route("/", _Control(engine, gate), include_in_schema=False))
+    router.routes.append(Route("/", _Control(engine, gate, rates, destinations), include_in_schema=False))
     return router
 
 
 class _Control:
     """An ASGI application, because those get every method: a strange one has its answer in the envelope, too."""
 
-    def __init__(self, engine: Engine, gate: Gate) -> None:
+    def __init__(self, engine: Engine, gate: Gate, rates: RateLimits, destinations: Destinations) -> None:
         self._engine = engine
         self._gate = gate
+        self._rates = rates
+        self._destinations = destinations
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -81,7 +86,9 @@ class _Control:
         key = self._gate.key(claim)
         body = await _body(request)
         caller = self._gate.prove(claim, key, body)
-        return await handler(self._engine, caller, _fields(request, body))
+        # Only now: a stranger must not use up what a key may ask.
+        await self._rates.admit(action, caller)
+        return await handler(Context(self._engine, caller, self._destinations), _fields(request, body))
 
 
 def _find(method: str, action: str, version: str) -> Action:

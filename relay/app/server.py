@@ -17,15 +17,18 @@ from fastapi import FastAPI, Response
 from relay import __version__
 from relay.api.auth import AccessKeys, Gate
 from relay.api.description import add_control_api
+from relay.api.rates import RateLimits
 from relay.api.routes import make_router as make_control_router
 from relay.app.metrics import EngineCollector
 from relay.app.settings import Settings
+from relay.core.egress import ANY
 from relay.engine.fleet import Fleet
 from relay.engine.handle import InlineHandle
 from relay.gateway.app_keys import AppKeys
 from relay.gateway.tokens import RoomTokens
 from relay.gateway.whip import IceServer, allow_everyone
 from relay.gateway.whip import make_router as make_whip_router
+from relay.net.destinations import Destinations
 from relay.worker.settings import WorkerSettings
 from relay.worker.worker import WorkerEvent
 
@@ -55,12 +58,15 @@ def make_app(
     engine: Fleet,
     *,
     gate: Gate | None = None,
+    rates: RateLimits | None = None,
+    destinations: Destinations | None = None,
     room_keys: AppKeys | None = None,
     ice_servers: Sequence[IceServer] = (),
 ) -> FastAPI:
     """The HTTP application; it starts and closes `engine`.
 
-    Without `gate` requests need no signature, without `room_keys` rooms are open.
+    Without `gate` requests need no signature, without `rates` there may be any number of them, without `destinations`
+    Start takes every host; without `room_keys` rooms are open.
     """
 
     @contextlib.asynccontextmanager
@@ -72,7 +78,8 @@ def make_app(
             await engine.close()
 
     app = _App(title="relay", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.include_router(make_control_router(engine, gate or Gate(AccessKeys(), wall_clock)))
+    gate = gate or Gate(AccessKeys(), wall_clock)
+    app.include_router(make_control_router(engine, gate, rates or RateLimits(), destinations or Destinations(ANY)))
     authorize = RoomTokens(room_keys).authorize if room_keys else allow_everyone
     app.include_router(make_whip_router(engine, ice_servers=ice_servers, authorize=authorize))
 
@@ -142,6 +149,8 @@ def serve(settings: Settings) -> None:
         app = make_app(
             make_engine(settings.worker()),
             gate=Gate(settings.request_keys, wall_clock),
+            rates=settings.rates,
+            destinations=Destinations(settings.egress_policy),
             room_keys=settings.room_keys,
             ice_servers=settings.ice_servers,
         )
@@ -155,11 +164,14 @@ async def running(
     host: str = "127.0.0.1",
     port: int = 0,
     gate: Gate | None = None,
+    rates: RateLimits | None = None,
+    destinations: Destinations | None = None,
     room_keys: AppKeys | None = None,
 ) -> AsyncIterator[str]:
     """The server on the running loop, for as long as the context lasts; yields its base URL."""
     with _bind(host, port) as listener:
-        server = _Server(make_app(engine, gate=gate, room_keys=room_keys), listener, signals=False)
+        app = make_app(engine, gate=gate, rates=rates, destinations=destinations, room_keys=room_keys)
+        server = _Server(app, listener, signals=False)
         task = asyncio.create_task(server.run_here())
         listening = asyncio.create_task(server.listening.wait())
         try:

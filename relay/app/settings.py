@@ -7,7 +7,10 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from relay.api.actions import GET, START, STOP
 from relay.api.auth import AccessKeys
+from relay.api.rates import RateLimits
+from relay.core.egress import ANY, PUBLIC, EgressPolicy
 from relay.core.load import MAX_CPU_SHARE
 from relay.core.whep_source import WhepSource, WhepTokens, WhepUrls, parse_header
 from relay.gateway.app_keys import AppKeys
@@ -45,6 +48,12 @@ def _host_and_port(value: Any) -> Any:
     if not separator or not host or not port.isdigit():
         raise ValueError("write host:port, as in stun.example.org:3478")
     return host.strip("[]"), int(port)
+
+
+def _egress(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return EgressPolicy.parse(value) if value.strip() else None
 
 
 Keys = TypeVar("Keys", AccessKeys, AppKeys, WhepTokens, WhepUrls)
@@ -95,6 +104,14 @@ class Settings(BaseSettings):
     )
     access_keys_file: Annotated[InstanceOf[AccessKeys], *_keys_file(AccessKeys)] = Field(
         AccessKeys(), description="a file of AK:SK[:AppId|AppId] lines, beside those of access_keys"
+    )
+    start_rate: int = Field(150, ge=0, description="Start requests a second that an access key may make; 0: any number")
+    stop_rate: int = Field(150, ge=0, description="Stop requests a second, likewise")
+    get_rate: int = Field(60, ge=0, description="Get requests a second, likewise")
+    egress: Annotated[InstanceOf[EgressPolicy] | None, NoDecode, BeforeValidator(_egress)] = Field(
+        None,
+        description="where pushes may go: any, or public and networks such as 10.1.0.0/16, comma-separated; "
+        "unset: any on a loopback host, else public",
     )
     app_keys: Annotated[InstanceOf[AppKeys], *_keys(AppKeys)] = Field(
         AppKeys(), description="AppId:AppKey, comma-separated: room tokens are asked for; unset: rooms are open"
@@ -191,6 +208,17 @@ class Settings(BaseSettings):
         return self.access_keys | self.access_keys_file
 
     @property
+    def rates(self) -> RateLimits:
+        return RateLimits({START: self.start_rate, STOP: self.stop_rate, GET: self.get_rate})
+
+    @property
+    def egress_policy(self) -> EgressPolicy:
+        """Where pushes may go: on a loopback host, where tests are made, anywhere."""
+        if self.egress is not None:
+            return self.egress
+        return ANY if self.binds_loopback else PUBLIC
+
+    @property
     def room_keys(self) -> AppKeys:
         """Of both settings; none: rooms are open."""
         return self.app_keys | self.app_keys_file
@@ -233,6 +261,7 @@ class Settings(BaseSettings):
             source=self._whep_source,
             audio_coder=self.audio_coder,
             audio_bit_rate=self.audio_bit_rate,
+            egress=self.egress_policy,
             max_sessions=self.max_sessions,
             max_tasks=self.max_tasks,
             max_cpu_share=self.max_cpu_share,

@@ -1,22 +1,20 @@
-"""One RTMP connection to a CDN: the asyncio shell around `core.rtmp.Publisher`, with deadlines and stall detection."""
+"""One RTMP connection to a CDN: the asyncio shell around `core.rtmp.Publisher`, with deadlines."""
 
 import asyncio
-import errno
-import fcntl
-import functools
-import ipaddress
 import os
 import socket
 import ssl
-import struct
-import termios
 from dataclasses import dataclass
 from typing import Protocol, cast
 
+from relay.core.egress import ForbiddenAddress
 from relay.core.push_url import PushUrl
 from relay.core.rtmp import publisher
 from relay.core.rtmp.handshake import NONCE_SIZE
 from relay.core.rtmp.publisher import Connected, Publisher, PublishStarted, Refused, State
+from relay.net.destinations import Destinations
+from relay.push.dial import default_tls, describe, dial, is_lasting
+from relay.push.stall import STALL_TIMEOUT, StallDetector
 
 HIGH_WATER = 16 * 1024
 """Bytes waiting in the transport beyond which the connection is not `writable`."""
@@ -25,11 +23,6 @@ SEND_BUFFER = 256 * 1024
 NOT_SENT = 16 * 1024
 """TCP_NOTSENT_LOWAT: bytes that the kernel takes beyond those on their way. What waits longer waits in the backlog,
 where it can be dropped: at 1 Mbit/s, `SEND_BUFFER` alone would be 2 s more of it."""
-STALL_TIMEOUT = 15.0
-"""Seconds. A peer's kernel goes on taking for a while after its program has stopped reading: at 128 kbit/s for 9 s, as
-measured, and both together stay within half a minute."""
-MAX_ADDRESSES = 4
-"""Addresses of a name that are tried, each with its share of the connect deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +33,8 @@ class Lost:
     """For people, without secrets."""
     unreachable: bool = False
     """TCP did not come about, or nobody spoke on it: the server is down rather than unwilling."""
+    forbidden: bool = False
+    """The egress policy does not let the relay connect to where the host's name leads."""
 
 
 Event = Connected | PublishStarted | Refused | Lost
@@ -53,12 +48,6 @@ class Listener(Protocol):
         """
 
 
-@functools.cache
-def default_tls() -> ssl.SSLContext:
-    """Verifies certificates against the system's authorities. Made once: reading those takes tens of milliseconds."""
-    return ssl.create_default_context()
-
-
 class Connection(asyncio.Protocol):
     """`open` it; after PublishStarted `send` tags and `flush` once a tick, while `writable`; `poll` once a tick too."""
 
@@ -67,6 +56,7 @@ class Connection(asyncio.Protocol):
         url: PushUrl,
         listener: Listener,
         *,
+        destinations: Destinations,
         fourccs: tuple[str, ...],
         connect_timeout: float,
         publish_timeout: float,
@@ -74,6 +64,7 @@ class Connection(asyncio.Protocol):
     ) -> None:
         self._url = url
         self._listener: Listener | None = listener
+        self._destinations = destinations
         self._loop = asyncio.get_running_loop()
         self._publisher = Publisher(url, nonce=os.urandom(NONCE_SIZE), fourccs=fourccs)
         self._transport: asyncio.Transport | None = None
@@ -82,13 +73,11 @@ class Connection(asyncio.Protocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._connect_timeout = connect_timeout
         self._publish_timeout = publish_timeout
-        self._stall_timeout = stall_timeout
+        self._stall = StallDetector(stall_timeout)
         self._finishing = False
         self._unflushed = 0
         self._queued = 0
         self._written = 0
-        self._drained = 0
-        self._drained_at: float | None = None
 
     @classmethod
     def open(
@@ -96,6 +85,7 @@ class Connection(asyncio.Protocol):
         url: PushUrl,
         listener: Listener,
         *,
+        destinations: Destinations,
         tls: ssl.SSLContext | None = None,
         fourccs: tuple[str, ...] = (),
         connect_timeout: float = 5.0,
@@ -105,12 +95,13 @@ class Connection(asyncio.Protocol):
         """Starts name lookup, TCP, TLS for `rtmps` and publishing; what comes of it is told to `listener`, later.
 
         Seconds: `connect_timeout` until TCP and TLS stand, `publish_timeout` until PublishStarted, both from now;
-        `stall_timeout` without progress while data waits. `tls`: `default_tls()` if not given. `fourccs`: as for
-        `core.rtmp.Publisher`.
+        `stall_timeout` without progress while data waits. `destinations`: where it may go. `tls`: `default_tls()` if
+        not given. `fourccs`: as for `core.rtmp.Publisher`.
         """
         connection = cls(
             url,
             listener,
+            destinations=destinations,
             fourccs=fourccs,
             connect_timeout=connect_timeout,
             publish_timeout=publish_timeout,
@@ -156,12 +147,8 @@ class Connection(asyncio.Protocol):
         """Once a tick or so: a connection whose peer takes nothing for long while data waits is lost, soon after."""
         if self._transport is None or self._listener is None:
             return
-        waiting = self._transport.get_write_buffer_size() + _unacknowledged(self._transport)
-        drained = self._queued - waiting
-        if self._drained_at is None or waiting == 0 or drained > self._drained:
-            self._drained, self._drained_at = max(drained, self._drained), now
-        elif now - self._drained_at >= self._stall_timeout:
-            self._loop.call_soon(self._lose, f"stalled: the server has taken nothing for {self._stall_timeout:g} s")
+        if self._stall.stalled(self._transport, self._queued, now):
+            self._loop.call_soon(self._lose, f"stalled: the server has taken nothing for {self._stall.timeout:g} s")
 
     def finish(self, deadline: float = 1.0) -> None:
         """Flush, FCUnpublish, deleteStream, close; `deadline` seconds later it is cut. Lost("finished") comes then."""
@@ -252,42 +239,15 @@ class Connection(asyncio.Protocol):
 
     async def _open(self, tls: ssl.SSLContext | None) -> None:
         try:
-            async with asyncio.timeout(self._connect_timeout):
-                await self._connect(tls)
+            deadline = self._loop.time() + self._connect_timeout
+            async with asyncio.timeout_at(deadline):
+                await dial(lambda: self, self._url, self._destinations, tls, deadline)
         except TimeoutError:
             self._lose(f"connect: no answer within {self._connect_timeout:g} s")
+        except ForbiddenAddress as forbidden:
+            self._lose(f"connect: {forbidden}", unreachable=False, forbidden=True)
         except (OSError, ValueError) as error:
-            # A name that nobody knows, or a wrong certificate, does not come right within a second.
-            lasting = isinstance(error, ValueError | socket.gaierror | ssl.SSLError)
-            self._lose(f"connect: {describe(error)}", unreachable=not lasting)
-
-    async def _connect(self, tls: ssl.SSLContext | None) -> None:
-        deadline = self._loop.time() + self._connect_timeout
-        addresses = await self._addresses()
-        for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
-            try:
-                async with asyncio.timeout((deadline - self._loop.time()) / left):
-                    await self._loop.create_connection(
-                        lambda: self,
-                        address,
-                        self._url.port,
-                        ssl=tls,
-                        server_hostname=self._url.host if tls else None,
-                    )
-            except OSError:  # TimeoutError too
-                if left == 1:
-                    raise
-            else:
-                return
-
-    async def _addresses(self) -> list[str]:
-        """What the host's name stands for; an address needs no look-up, which would take a thread."""
-        try:
-            ipaddress.ip_address(self._url.host)
-        except ValueError:
-            found = await self._loop.getaddrinfo(self._url.host, self._url.port, type=socket.SOCK_STREAM)
-            return list(dict.fromkeys(str(entry[4][0]) for entry in found))[:MAX_ADDRESSES]
-        return [self._url.host]
+            self._lose(f"connect: {describe(error)}", unreachable=not is_lasting(error))
 
     def _answer(self) -> None:
         """`flush` for what the peer made us say: `writelines` of Python 3.12.8, 3.13.1 and before calls no
@@ -308,14 +268,14 @@ class Connection(asyncio.Protocol):
         if self._listener is not None:
             self._listener.on_event(event)
 
-    def _lose(self, reason: str, unreachable: bool | None = None) -> None:
+    def _lose(self, reason: str, unreachable: bool | None = None, forbidden: bool = False) -> None:
         """`unreachable`: by default, whether the server has said nothing yet."""
         listener, self._listener = self._listener, None
         if unreachable is None:
             unreachable = not self._finishing and self._publisher.state is State.HANDSHAKE
         self._end()
         if listener is not None:
-            listener.on_event(Lost(reason, unreachable))
+            listener.on_event(Lost(reason, unreachable, forbidden))
 
     def _end(self) -> None:
         self._stop_timer()
@@ -330,35 +290,3 @@ class Connection(asyncio.Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-
-
-def describe(error: BaseException) -> str:
-    """What went wrong, in words that hold no address and no secret."""
-    match error:
-        case socket.gaierror():
-            return "the host's name cannot be resolved"
-        case ssl.SSLCertVerificationError():
-            return f"the server's certificate is not accepted: {error.verify_message}"
-        case ssl.SSLError():
-            return f"TLS failed: {error.reason or 'no reason given'}"
-        case TimeoutError():
-            return "no answer"
-        case ConnectionRefusedError():
-            return "connection refused"
-        case ConnectionResetError():
-            return "connection reset"
-        case OSError(errno=int(number)):
-            return f"{os.strerror(number)} ({errno.errorcode.get(number, number)})"
-        case ValueError():  # of the IDNA codec and of ssl
-            return "the host's name is not valid"
-        case _:
-            return type(error).__name__
-
-
-def _unacknowledged(transport: asyncio.Transport) -> int:
-    """Bytes in the kernel that the peer has not acknowledged: on a slow stream those alone can last a minute."""
-    try:
-        answer = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
-    except OSError:
-        return 0
-    return int(struct.unpack("i", answer)[0])

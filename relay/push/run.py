@@ -155,10 +155,12 @@ class PushRun:
                 self._forget_connection()
                 reason = f"the CDN refused: {code} {description}".rstrip()
                 effects = self.task.rejected(code, reason, now) if permanent else self.task.lost(reason, now)
-            case Lost(reason, unreachable):
+            case Lost(reason, unreachable, forbidden):
                 self._forget_connection()
                 if self.task.state is State.STOPPING:
                     effects = self.task.finished(now)
+                elif forbidden:
+                    effects = self.task.rejected("forbidden", reason, now)
                 else:
                     effects = self.task.lost(reason, now, unreachable=unreachable)
         self._act(effects, now)

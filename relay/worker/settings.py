@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from relay.core.codecs import CODECS
+from relay.core.egress import ANY, EgressPolicy
 from relay.core.load import MAX_CPU_SHARE
 from relay.core.whep_source import WhepSource
 from relay.push.transcode import DEFAULT_BIT_RATE, DEFAULT_CODER
@@ -19,6 +20,8 @@ class WorkerSettings:
     audio_coder: str = DEFAULT_CODER
     audio_bit_rate: int = DEFAULT_BIT_RATE
     """Bits per second of the AAC."""
+    egress: EgressPolicy = ANY
+    """Where pushes may go."""
     max_sessions: int = 1000
     """Publishers at once."""
     max_tasks: int = 1000

@@ -21,6 +21,7 @@ from relay.core.offer import NotTakingWork
 from relay.core.presence import PublisherChange
 from relay.core.snapshot import TaskSnapshot
 from relay.core.task import Lease, State, TaskSpec
+from relay.net.destinations import Destinations
 from relay.push.connection import Connection
 from relay.push.run import PushRun
 from relay.rtc.whep import make_client
@@ -79,9 +80,12 @@ class Worker:
         loop = asyncio.get_running_loop()
         if self.settings.source is not None:
             self._whep = make_client()
+        destinations = Destinations(self.settings.egress)
         self._around = Surroundings(
             settings=self.settings,
-            connect=lambda url, listener: Connection.open(url, listener, fourccs=self.settings.fourccs),
+            connect=lambda url, listener: Connection.open(
+                url, listener, destinations=destinations, fourccs=self.settings.fourccs
+            ),
             clock=loop.time,
             wall=lambda: time.time_ns() // 1_000_000,
             jitter=random.random,

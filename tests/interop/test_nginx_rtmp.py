@@ -12,11 +12,11 @@ from relay.core import flv
 from relay.core.flv import Tag, TagReader
 from relay.core.push_url import PushUrl
 from relay.core.rtmp.publisher import Connected, PublishStarted, Refused
-from relay.push.connection import Connection, Lost
+from relay.push.connection import Lost
 from tests.support.clip import clip_tags
 from tests.support.eventually import eventually
 from tests.support.nginx import Nginx, nginx
-from tests.support.pushing import Ear, end, publishing, push
+from tests.support.pushing import Ear, end, opened, publishing, push
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ async def test_sound_alone(server):
 
 async def refused(url: str) -> Ear:
     ear = Ear()
-    connection = Connection.open(PushUrl.parse(url), ear)
+    connection = opened(PushUrl.parse(url), ear)
     await eventually(lambda: ear.lost)
     await connection.wait_closed()
     return ear

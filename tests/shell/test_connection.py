@@ -16,18 +16,19 @@ from relay.core import flv
 from relay.core.flv import Tag
 from relay.core.push_url import PushUrl
 from relay.core.rtmp.publisher import Connected, PublishStarted, Refused
-from relay.push.connection import HIGH_WATER, STALL_TIMEOUT, Connection, Lost, _unacknowledged
+from relay.push.connection import HIGH_WATER, Connection, Lost
 from relay.push.sink import Sink, SinkStream
+from relay.push.stall import STALL_TIMEOUT, unacknowledged
 from tests.support.clip import clip_tags
 from tests.support.eventually import eventually
 from tests.support.hostile import Behaviour, HostileServer
-from tests.support.pushing import Ear, end, publishing, push
+from tests.support.pushing import Ear, end, opened, publishing, push
 
 
 async def outcome(url: str, **options: Any) -> Ear:
     """What becomes of a connection that never publishes."""
     ear = Ear()
-    connection = Connection.open(PushUrl.parse(url), ear, **options)
+    connection = opened(PushUrl.parse(url), ear, **options)
     await eventually(lambda: ear.lost, every=0.005)
     await connection.wait_closed()
     return ear
@@ -217,7 +218,7 @@ async def test_a_peer_that_reads_nothing_is_found():
 async def acknowledged(connection: Connection) -> bool:
     """Whether the peer's kernel still takes what was sent."""
     with contextlib.suppress(AssertionError):
-        await eventually(lambda: _unacknowledged(connection._transport) == 0, within=0.5, every=0.002)
+        await eventually(lambda: unacknowledged(connection._transport) == 0, within=0.5, every=0.002)
         return True
     return False
 
@@ -255,7 +256,7 @@ async def test_no_stall_where_nothing_waits():
     port = await sink.start()
     connection, ear = await publishing(f"rtmp://127.0.0.1:{port}/live/key")
     for now in (0.0, 100.0, 200.0):
-        await eventually(lambda: _unacknowledged(connection._transport) == 0)
+        await eventually(lambda: unacknowledged(connection._transport) == 0)
         connection.poll(now)
     assert ear.lost is None
     await end(connection, ear)
@@ -276,7 +277,7 @@ async def test_ended_while_it_opens(how):
     async with HostileServer(Behaviour.SILENT) as server:
         for turns in range(8):
             ear = Ear()
-            connection = Connection.open(PushUrl.parse(server.url("key")), ear)
+            connection = opened(PushUrl.parse(server.url("key")), ear)
             for _ in range(turns):
                 await asyncio.sleep(0)
             getattr(connection, how)()

@@ -15,11 +15,11 @@ from relay.core.push_url import PushUrl
 from relay.core.snapshot import TaskSnapshot, wire_state
 from relay.core.stream import MEDIA_TIMEOUT, Stream
 from relay.core.task import CONNECT_SPACING, Lease, State, StopReason, TaskSpec
-from relay.push.connection import Connection
 from relay.push.feed import Feed
 from relay.push.run import PushRun
 from relay.push.transcode import AacFrame
 from tests.support.clip import clip_tags
+from tests.support.pushing import opened
 from tests.support.virtual import Mood, VirtualCdn, VirtualLoop
 
 TICK = 0.4
@@ -98,7 +98,7 @@ class World:
             Lease(id=1, generation=1, start_time=round(self.loop.time() * 1000)),
             self.stream,
             self.feed,
-            connect=Connection.open,
+            connect=opened,
             clock=self.loop.time,
             wall=lambda: round(self.loop.time() * 1000),
             jitter=self.dice.random,

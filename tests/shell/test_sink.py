@@ -7,11 +7,10 @@ from relay.core import flv
 from relay.core.flv import Tag, TagReader
 from relay.core.push_url import PushUrl
 from relay.core.rtmp.publisher import Refused
-from relay.push.connection import Connection
 from relay.push.sink import Sink, SinkStream
 from tests.support.clip import clip_tags, flv_clip
 from tests.support.eventually import eventually
-from tests.support.pushing import Ear, end, publishing, push
+from tests.support.pushing import Ear, end, opened, publishing, push
 
 
 async def test_recordings_hold_what_was_pushed(tmp_path):
@@ -68,7 +67,7 @@ async def test_applications_keep_their_names_apart():
     one, one_ear = await publishing(f"rtmp://127.0.0.1:{port}/one/key")
     two, two_ear = await publishing(f"rtmp://127.0.0.1:{port}/two/key")
     refused = Ear()
-    three = Connection.open(PushUrl.parse(f"rtmp://127.0.0.1:{port}/two/key?other"), refused)
+    three = opened(PushUrl.parse(f"rtmp://127.0.0.1:{port}/two/key?other"), refused)
     await eventually(lambda: refused.lost)
     assert any(isinstance(event, Refused) for event in refused.events)
     for connection, ear in ((one, one_ear), (two, two_ear)):

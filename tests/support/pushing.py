@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from relay.core.egress import ANY
 from relay.core.flv import Tag
 from relay.core.push_url import PushUrl
 from relay.core.rtmp.publisher import PublishStarted
-from relay.push.connection import Connection, Event, Lost
+from relay.net.destinations import Destinations
+from relay.push.connection import Connection, Event, Listener, Lost
 from tests.support.eventually import eventually
 
 
@@ -25,10 +27,15 @@ class Ear:
         return None
 
 
+def opened(url: PushUrl, listener: Listener, **options: Any) -> Connection:
+    """A connection that may go anywhere."""
+    return Connection.open(url, listener, **{"destinations": Destinations(ANY), **options})
+
+
 async def publishing(url: str, **options: Any) -> tuple[Connection, Ear]:
     """A connection whose publishing has begun."""
     ear = Ear()
-    connection = Connection.open(PushUrl.parse(url), ear, **options)
+    connection = opened(PushUrl.parse(url), ear, **options)
     await eventually(lambda: ear.lost or PublishStarted() in ear.events, every=0.005, what="the publishing begins")
     assert PublishStarted() in ear.events, ear.events
     return connection, ear

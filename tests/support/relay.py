@@ -9,9 +9,11 @@ import httpx
 
 from relay.api.actions import VERSION
 from relay.api.auth import Gate
+from relay.api.rates import RateLimits
 from relay.app.server import make_engine, running
 from relay.core.snapshot import TaskSnapshot
 from relay.engine.fleet import Fleet
+from relay.net.destinations import Destinations
 from relay.rtc.settings import RtcSettings
 from relay.worker.settings import WorkerSettings
 
@@ -92,8 +94,13 @@ class InlineRelay(Relay):
 
 @contextlib.asynccontextmanager
 async def running_relay(
-    settings: WorkerSettings | None = None, *, gate: Gate | None = None
+    settings: WorkerSettings | None = None,
+    *,
+    gate: Gate | None = None,
+    rates: RateLimits | None = None,
+    destinations: Destinations | None = None,
 ) -> AsyncIterator[InlineRelay]:
     engine = make_engine(settings or WorkerSettings(rtc=LOOPBACK))
-    async with running(engine, gate=gate) as url, httpx.AsyncClient(base_url=url, timeout=10) as client:
+    faces: dict[str, Any] = {"gate": gate, "rates": rates, "destinations": destinations}
+    async with running(engine, **faces) as url, httpx.AsyncClient(base_url=url, timeout=10) as client:
         yield InlineRelay(url, client, engine)
