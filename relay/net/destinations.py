@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 
-from relay.core.egress import EgressPolicy, ForbiddenAddress, ip_literal
+from relay.core.egress import ANY, EgressPolicy, ip_literal
 from relay.net.resolver import Resolver
 
 CHECK_TIMEOUT = 0.3
@@ -30,9 +30,8 @@ class Destinations:
     async def check(self, host: str) -> None:
         """Raises `ForbiddenAddress` where that is known at once; a name that cannot be looked up now passes, since
         `addresses` looks again before anything connects."""
+        if self._policy == ANY:
+            return  # there is nothing to look for
         with contextlib.suppress(OSError, ValueError):  # TimeoutError too
             async with asyncio.timeout(CHECK_TIMEOUT):
                 await self.addresses(host)
-
-
-__all__ = ["Destinations", "ForbiddenAddress"]
