@@ -318,7 +318,7 @@ def test_a_run_that_goes_on_where_another_was_cut_off(cdn: VirtualCdn) -> None:
             Lease(id=7, generation=3, start_time=5_000, has_pushed=True, idle_for=25.0),
             stream,
             Feed(stream, SparseSound),  # type: ignore[arg-type]  # the part of it that a feed uses
-            connect=Connection.open,
+            connect=opened,
             clock=loop.time,
             wall=lambda: round(loop.time() * 1000),
             jitter=lambda: 0.0,
