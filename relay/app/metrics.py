@@ -15,6 +15,7 @@ class EngineCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         stats = self._engine.stats()
         yield GaugeMetricFamily("relay_publishers", "Publishers with a session", value=stats.publishers)
+        yield GaugeMetricFamily("relay_viewers", "Viewers with a session", value=stats.viewers)
         tasks = GaugeMetricFamily("relay_tasks", "Push tasks by state", labels=["state"])
         for state, count in stats.tasks.items():
             tasks.add_metric([state.value], count)

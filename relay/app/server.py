@@ -1,4 +1,4 @@
-"""The server put together: engine, the two faces, health and metrics on one HTTP port."""
+"""The server put together: engine, the faces, health and metrics on one HTTP port."""
 
 import asyncio
 import contextlib
@@ -25,8 +25,9 @@ from relay.core.egress import ANY
 from relay.engine.fleet import Fleet
 from relay.engine.handle import InlineHandle
 from relay.gateway.app_keys import AppKeys
+from relay.gateway.resources import IceServer, allow_everyone
 from relay.gateway.tokens import RoomTokens
-from relay.gateway.whip import IceServer, allow_everyone
+from relay.gateway.whep import make_router as make_whep_router
 from relay.gateway.whip import make_router as make_whip_router
 from relay.net.destinations import Destinations
 from relay.worker.settings import WorkerSettings
@@ -80,8 +81,10 @@ def make_app(
     app = _App(title="relay", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     gate = gate or Gate(AccessKeys(), wall_clock)
     app.include_router(make_control_router(engine, gate, rates or RateLimits(), destinations or Destinations(ANY)))
-    authorize = RoomTokens(room_keys).authorize if room_keys else allow_everyone
-    app.include_router(make_whip_router(engine, ice_servers=ice_servers, authorize=authorize))
+    tokens = RoomTokens(room_keys) if room_keys else None
+    may_publish, may_watch = (tokens.may_publish, tokens.may_watch) if tokens else (allow_everyone, allow_everyone)
+    app.include_router(make_whip_router(engine, ice_servers=ice_servers, authorize=may_publish))
+    app.include_router(make_whep_router(engine, ice_servers=ice_servers, authorize=may_watch))
 
     registry = prometheus_client.CollectorRegistry()
     registry.register(EngineCollector(engine))

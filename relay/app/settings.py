@@ -14,7 +14,7 @@ from relay.core.egress import ANY, PUBLIC, EgressPolicy
 from relay.core.load import MAX_CPU_SHARE
 from relay.core.whep_source import WhepSource, WhepTokens, WhepUrls, parse_header
 from relay.gateway.app_keys import AppKeys
-from relay.gateway.whip import IceServer
+from relay.gateway.resources import IceServer
 from relay.push.transcode import DEFAULT_BIT_RATE
 from relay.rtc.settings import RtcSettings, TurnServer
 from relay.worker.settings import WorkerSettings
@@ -166,6 +166,7 @@ class Settings(BaseSettings):
     audio_coder: Literal["twoloop", "fast"] = Field("twoloop", description="FFmpeg's AAC coder")
     audio_bit_rate: int = Field(DEFAULT_BIT_RATE, ge=32_000, le=320_000, description="bits per second of the AAC")
     max_sessions: int = Field(1000, ge=1, description="publishers at once")
+    max_viewers: int = Field(100, ge=0, description="viewers (WHEP) at once")
     max_tasks: int = Field(1000, ge=1, description="running push tasks at once")
     max_cpu_share: float = Field(
         MAX_CPU_SHARE, gt=0, le=1, description="share of a core beyond which nobody new is let in, to spare who is"
@@ -263,6 +264,7 @@ class Settings(BaseSettings):
             audio_bit_rate=self.audio_bit_rate,
             egress=self.egress_policy,
             max_sessions=self.max_sessions,
+            max_viewers=self.max_viewers,
             max_tasks=self.max_tasks,
             max_cpu_share=self.max_cpu_share,
             measure_cpu=self.measure_cpu,

@@ -36,6 +36,10 @@ class StreamKey(NamedTuple):
     def room(self) -> RoomKey:
         return RoomKey(self.app_id, self.room_id)
 
+    def names(self) -> dict[str, object]:
+        """For a log line."""
+        return self._asdict() | {"stream_type": int(self.stream_type)}
+
 
 class TaskKey(NamedTuple):
     """A push task's name: the same TaskId may be used in another room or application."""

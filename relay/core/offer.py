@@ -1,8 +1,21 @@
-"""Why a publisher is turned away: the errors that travel from the publishing session up to the WHIP gateway.
+"""What comes of an offer, a publisher's (WHIP) or a viewer's (WHEP): it is answered, or turned away by an error that
+travels from the session up to the gateway.
 
-`status` is the HTTP status that RFC 9725 gives the case, `detail` a sentence for the person who publishes: what is
-wrong and what to do about it. It never quotes a secret.
+An error's `status` is the HTTP status that RFC 9725 or draft-ietf-wish-whep gives the case, its `detail` a sentence for
+the person who publishes or watches: what is wrong and what to do about it. It never quotes a secret.
 """
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One who is let in: the session's resource, the answer's SDP, and its ICE session's bare entity tag (RFC 9725,
+    4.3.1)."""
+
+    session_id: str
+    answer: str
+    etag: str
 
 
 class PublishError(Exception):
@@ -27,8 +40,14 @@ class OfferRefused(PublishError):
     status = 406
 
 
+class NotPublished(PublishError):
+    """Nobody publishes the stream that is to be watched; somebody may, so: try again later."""
+
+    status = 409
+
+
 class UnknownSession(PublishError):
-    """No publishing session of this id; it may have ended."""
+    """No session of this id; it may have ended."""
 
     status = 404
 
@@ -40,7 +59,7 @@ class StaleSession(PublishError):
 
 
 class RestartRefused(PublishError):
-    """An ICE restart is asked for; a session here is published anew instead (RFC 9725 section 4.3.3)."""
+    """An ICE restart is asked for; a session here is made anew instead (RFC 9725 section 4.3.3)."""
 
     status = 422
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from relay.core.head import Head
 from relay.core.ident import StreamKey
 from relay.core.media import Frame
 
@@ -20,12 +21,24 @@ class MediaWatcher(Protocol):
 class Stream:
     """One user's stream. It outlives its publishers: a newer session takes the place of the one before it."""
 
-    __slots__ = ("_ready", "_watchers", "first_media", "key", "kinds", "last_media", "on_key_frame_wanted", "sinks")
+    __slots__ = (
+        "_ready",
+        "_watchers",
+        "first_media",
+        "head",
+        "key",
+        "kinds",
+        "last_media",
+        "on_key_frame_wanted",
+        "sinks",
+    )
 
     def __init__(self, key: StreamKey) -> None:
         self.key = key
         self.sinks: list[Callable[[Frame], None]] = []
         """Where frames go: plain calls, in order; none may block."""
+        self.head = Head()
+        """Of this publisher, up to the frame that the sinks are given."""
         self._watchers: list[MediaWatcher] = []
         self.kinds: frozenset[str] = frozenset()
         """Of "audio" and "video", what the publisher negotiated; empty while there is none."""
@@ -51,12 +64,18 @@ class Stream:
             self._watchers.remove(watcher)
 
     def deliver(self, frame: Frame) -> None:
+        self.head.push(frame)
         for sink in self.sinks:
             sink(frame)
 
     def request_key_frame(self) -> None:
         if self.on_key_frame_wanted is not None:
             self.on_key_frame_wanted()
+
+    def close(self) -> None:
+        """It is forgotten: what it held is given back now, not when the collector finds it."""
+        self.sinks.clear()
+        self.head.clear()
 
     def media_seen(self, at: float, now: float) -> None:
         """A packet of the stream came at `at`."""
@@ -71,6 +90,7 @@ class Stream:
     def publisher_left(self, now: float) -> None:
         self.kinds = frozenset()
         self.on_key_frame_wanted = None
+        self.head.clear()
         self._gone(now)
 
     def poll(self, now: float) -> None:

@@ -1,14 +1,15 @@
-"""The port that the two HTTP faces see: tasks by name, publishers by stream. Arguments and results are plain values."""
+"""The port that the HTTP faces see: tasks by name, publishers and viewers by stream. Arguments and results are plain
+values."""
 
 from typing import Protocol
 
 from relay.core.ident import StreamKey, TaskKey
+from relay.core.offer import Answered
 from relay.core.snapshot import TaskSnapshot
 from relay.core.task import TaskSpec
-from relay.worker.room import Published
 from relay.worker.worker import WorkerFull
 
-__all__ = ["Engine", "Published", "WorkerFull"]
+__all__ = ["Answered", "Engine", "WorkerFull"]
 
 
 class Engine(Protocol):
@@ -26,7 +27,7 @@ class Engine(Protocol):
     ) -> TaskSnapshot | None:
         """The newest task of the room that matches what is given, active ones first; ended ones for 72 hours."""
 
-    async def publish(self, key: StreamKey, offer: str) -> Published:
+    async def publish(self, key: StreamKey, offer: str) -> Answered:
         """Answers a publisher's SDP offer. Raises `PublishError`."""
 
     async def trickle(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None:
@@ -34,3 +35,12 @@ class Engine(Protocol):
 
     async def unpublish(self, key: StreamKey, session_id: str) -> bool:
         """Ends a publisher's session; False: there is none of that id."""
+
+    async def subscribe(self, key: StreamKey, offer: str) -> Answered:
+        """Answers a viewer's SDP offer. Raises `PublishError`, `NotPublished` among it."""
+
+    async def trickle_viewer(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None:
+        """`trickle` for a viewer's session."""
+
+    async def unsubscribe(self, key: StreamKey, session_id: str) -> bool:
+        """Ends a viewer's session; False: there is none of that id."""

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 from relay.core.ident import RoomKey, StreamKey, TaskKey
+from relay.core.offer import Answered
 from relay.core.snapshot import TaskSnapshot
 from relay.core.task import TaskSpec
 from relay.engine.handle import WorkerHandle
 from relay.engine.ledger import Ledger
-from relay.worker.room import Published
 from relay.worker.worker import WorkerEvent, WorkerStats
 
 
@@ -61,7 +61,7 @@ class Fleet:
         # The ledger knows each change; the worker knows the counters of this moment.
         return await self._worker.snapshot(newest.spec.key) or newest
 
-    async def publish(self, key: StreamKey, offer: str) -> Published:
+    async def publish(self, key: StreamKey, offer: str) -> Answered:
         return await self._worker.publish(key, offer)
 
     async def trickle(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None:
@@ -69,6 +69,15 @@ class Fleet:
 
     async def unpublish(self, key: StreamKey, session_id: str) -> bool:
         return await self._worker.unpublish(key, session_id)
+
+    async def subscribe(self, key: StreamKey, offer: str) -> Answered:
+        return await self._worker.subscribe(key, offer)
+
+    async def trickle_viewer(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None:
+        await self._worker.trickle_viewer(key, session_id, fragment, etag)
+
+    async def unsubscribe(self, key: StreamKey, session_id: str) -> bool:
+        return await self._worker.unsubscribe(key, session_id)
 
     def stats(self) -> WorkerStats:
         return self._worker.stats()

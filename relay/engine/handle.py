@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from relay.core.ident import StreamKey, TaskKey
+from relay.core.offer import Answered
 from relay.core.snapshot import TaskSnapshot
 from relay.core.task import Lease, TaskSpec
-from relay.worker.room import Published
 from relay.worker.settings import WorkerSettings
 from relay.worker.worker import Worker, WorkerEvent, WorkerStats
 
@@ -16,9 +16,12 @@ class WorkerHandle(Protocol):
 
     async def start(self) -> None: ...
     async def close(self) -> None: ...
-    async def publish(self, key: StreamKey, offer: str) -> Published: ...
+    async def publish(self, key: StreamKey, offer: str) -> Answered: ...
     async def trickle(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None: ...
     async def unpublish(self, key: StreamKey, session_id: str) -> bool: ...
+    async def subscribe(self, key: StreamKey, offer: str) -> Answered: ...
+    async def trickle_viewer(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None: ...
+    async def unsubscribe(self, key: StreamKey, session_id: str) -> bool: ...
     async def admit(self, spec: TaskSpec, pending: int) -> None:
         """Raises `WorkerFull` where there is no room for one more task beside `pending` ones about to start."""
 
@@ -45,7 +48,7 @@ class InlineHandle:
     async def close(self) -> None:
         await self.worker.close()
 
-    async def publish(self, key: StreamKey, offer: str) -> Published:
+    async def publish(self, key: StreamKey, offer: str) -> Answered:
         return await self.worker.publish(key, offer)
 
     async def trickle(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None:
@@ -53,6 +56,15 @@ class InlineHandle:
 
     async def unpublish(self, key: StreamKey, session_id: str) -> bool:
         return self.worker.unpublish(key, session_id)
+
+    async def subscribe(self, key: StreamKey, offer: str) -> Answered:
+        return await self.worker.subscribe(key, offer)
+
+    async def trickle_viewer(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None:
+        await self.worker.trickle_viewer(key, session_id, fragment, etag)
+
+    async def unsubscribe(self, key: StreamKey, session_id: str) -> bool:
+        return self.worker.unsubscribe(key, session_id)
 
     async def admit(self, spec: TaskSpec, pending: int) -> None:
         self.worker.admit(spec, pending)

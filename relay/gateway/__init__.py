@@ -1,1 +1,1 @@
-"""Where publishers knock: WHIP (RFC 9725)."""
+"""Where publishers and viewers knock: WHIP (RFC 9725) and WHEP (draft-ietf-wish-whep)."""

@@ -14,9 +14,9 @@ CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "Location, ETag, Link, Accept-Post, Accept-Patch, Retry-After",
 }
-"""A publisher's page is served from anywhere; what it may do is the token's business, not the origin's."""
-_RETRY_AFTER = "5"
-"""Seconds."""
+"""Whoever's page it is, it is served from anywhere; what it may do is the token's business, not the origin's."""
+_RETRY_AFTER = {409: "2", 503: "5"}
+"""Seconds, by status: until somebody may publish, until there may be room."""
 
 
 class Problem(Exception):
@@ -39,7 +39,7 @@ class ProblemRoute(APIRoute):
             try:
                 response = await handler(request)
             except PublishError as error:
-                headers = {"Retry-After": _RETRY_AFTER} if error.status == 503 else {}
+                headers = {"Retry-After": _RETRY_AFTER[error.status]} if error.status in _RETRY_AFTER else {}
                 response = _answer(Problem(error.status, error.detail, headers))
             except Problem as problem:
                 response = _answer(problem)

@@ -1,182 +1,27 @@
-"""WHIP (RFC 9725): publishers' sessions as HTTP resources.
+"""WHIP (RFC 9725): publishers' sessions as HTTP resources, at `POST /whip/{AppId}/{RoomId}/{UserId}?StreamType=0|1`."""
 
-`POST /whip/{AppId}/{RoomId}/{UserId}?StreamType=0|1` with an SDP offer makes a session; PATCH on its Location trickles
-candidates, DELETE ends it. The resource's path holds all that is needed to find it, so nothing is kept here.
-"""
+from collections.abc import Sequence
+from typing import Protocol
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Protocol
+from fastapi import APIRouter
 
-from fastapi import APIRouter, Depends, Request, Response
-
-from relay.core.ident import StreamKey, StreamType, is_ident
-from relay.core.offer import OfferMalformed, UnknownSession
-from relay.gateway.problem import Problem, ProblemRoute
-
-OFFER_TYPE = "application/sdp"
-FRAGMENT_TYPE = "application/trickle-ice-sdpfrag"
-MAX_BODY = 64 * 1024
-_ENDPOINT = "/whip/{app_id}/{room_id}/{user_id}"
-_SESSION = _ENDPOINT + "/{stream_type}/{session_id}"
-
-
-class PublishedSession(Protocol):
-    """What the engine tells of a publisher that it has let in."""
-
-    @property
-    def session_id(self) -> str: ...
-    @property
-    def answer(self) -> str: ...
-    @property
-    def etag(self) -> str: ...
+from relay.core.ident import StreamKey
+from relay.core.offer import Answered
+from relay.gateway import resources
+from relay.gateway.resources import Authorize, IceServer, allow_everyone
 
 
 class PublishPort(Protocol):
-    """What this face needs of the engine. Each may raise `PublishError`, which knows its HTTP status."""
+    """What this face needs of the engine; see `resources.Face`."""
 
-    async def publish(self, key: StreamKey, offer: str) -> PublishedSession:
-        """Answers an SDP offer; `etag` is the bare entity tag of the ICE session, without quotes."""
-
-    async def trickle(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None:
-        """Takes an SDP fragment; `etag` is None where the client says `If-Match: *`."""
-
-    async def unpublish(self, key: StreamKey, session_id: str) -> bool:
-        """False: there is no such session."""
-
-
-@dataclass(frozen=True, slots=True)
-class IceServer:
-    """A STUN or TURN server that publishers are told of (RFC 9725 section 4.6)."""
-
-    url: str
-    """`stun:host:port` or `turn:host:port?transport=udp`."""
-    username: str | None = None
-    credential: str | None = None
-
-    def __repr__(self) -> str:
-        return f"IceServer({self.url!r})"
-
-    def link(self) -> str:
-        """A value of the Link header."""
-        value = f'<{self.url}>; rel="ice-server"'
-        if self.username is not None and self.credential is not None:
-            value += f'; username="{self.username}"; credential="{self.credential}"; credential-type="password"'
-        return value
-
-
-Authorize = Callable[[str | None, StreamKey], Awaitable[None]]
-"""Gets the Bearer token, if any, and the stream; raises `Problem` (401, 403) to refuse."""
-
-
-async def allow_everyone(token: str | None, key: StreamKey) -> None:
-    """For a relay that asks nobody for a token."""
+    async def publish(self, key: StreamKey, offer: str) -> Answered: ...
+    async def trickle(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None: ...
+    async def unpublish(self, key: StreamKey, session_id: str) -> bool: ...
 
 
 def make_router(
     engine: PublishPort, *, ice_servers: Sequence[IceServer] = (), authorize: Authorize = allow_everyone
 ) -> APIRouter:
     """The routes below `/whip`."""
-    router = APIRouter(route_class=ProblemRoute, tags=["WHIP"])
-    links = ", ".join(server.link() for server in ice_servers)
-
-    async def stream_key(request: Request) -> StreamKey:
-        key = _stream_key(request)
-        await authorize(_bearer(request), key)
-        return key
-
-    authorized = Annotated[StreamKey, Depends(stream_key)]
-
-    @router.post(_ENDPOINT, status_code=201, summary="Publish a stream")
-    async def publish(request: Request, key: authorized) -> Response:
-        offer = await _body(request, OFFER_TYPE)
-        published = await engine.publish(key, offer)
-        names = (key.app_id, key.room_id, key.user_id, str(int(key.stream_type)), published.session_id)
-        location = f"{request.scope.get('root_path', '')}/whip/{'/'.join(names)}"
-        headers = {"Location": location, "ETag": f'"{published.etag}"', "Accept-Patch": FRAGMENT_TYPE}
-        if links:
-            headers["Link"] = links
-        return Response(published.answer, 201, headers, OFFER_TYPE)
-
-    @router.patch(_SESSION, status_code=204, summary="Trickle ICE candidates")
-    async def trickle(request: Request, session_id: str, key: authorized) -> Response:
-        etag = _if_match(request)
-        fragment = await _body(request, FRAGMENT_TYPE)
-        await engine.trickle(key, session_id, fragment, etag)
-        return Response(status_code=204)
-
-    @router.delete(_SESSION, status_code=200, summary="End a session")
-    async def unpublish(session_id: str, key: authorized) -> Response:
-        if not await engine.unpublish(key, session_id):
-            raise UnknownSession("There is no such session; it may have ended.")
-        return Response(status_code=200)
-
-    @router.options(_ENDPOINT, include_in_schema=False)
-    async def endpoint_options() -> Response:
-        headers = {"Allow": "POST, OPTIONS", "Accept-Post": OFFER_TYPE}
-        return Response(status_code=204, headers=headers | _preflight("POST, OPTIONS"))
-
-    @router.options(_SESSION, include_in_schema=False)
-    async def session_options() -> Response:
-        allowed = "PATCH, DELETE, OPTIONS"
-        return Response(
-            status_code=204, headers={"Allow": allowed, "Accept-Patch": FRAGMENT_TYPE} | _preflight(allowed)
-        )
-
-    # RFC 9725 section 4.2 keeps the other methods for later use: 405, never a page or a wrong 404.
-    @router.api_route(_ENDPOINT, methods=["GET", "HEAD", "PUT", "PATCH", "DELETE"], include_in_schema=False)
-    async def endpoint_reserved() -> Response:
-        raise Problem(405, "A WHIP endpoint takes POST with an SDP offer.", {"Allow": "POST, OPTIONS"})
-
-    @router.api_route(_SESSION, methods=["GET", "HEAD", "PUT", "POST"], include_in_schema=False)
-    async def session_reserved() -> Response:
-        raise Problem(405, "A WHIP session takes PATCH and DELETE.", {"Allow": "PATCH, DELETE, OPTIONS"})
-
-    return router
-
-
-def _preflight(methods: str) -> dict[str, str]:
-    return {
-        "Access-Control-Allow-Methods": methods,
-        "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match, If-None-Match",
-        "Access-Control-Max-Age": "86400",
-    }
-
-
-def _stream_key(request: Request) -> StreamKey:
-    parts = request.path_params
-    for field, name in (("AppId", "app_id"), ("RoomId", "room_id"), ("UserId", "user_id")):
-        if not is_ident(parts[name]):
-            raise Problem(400, f"{field} must match [a-zA-Z0-9_@-.]{{1,128}}.")
-    stream_type = parts.get("stream_type", request.query_params.get("StreamType", "0"))
-    if stream_type not in ("0", "1"):
-        raise Problem(400, "StreamType must be 0 (camera and microphone) or 1 (screen).")
-    return StreamKey(parts["app_id"], parts["room_id"], parts["user_id"], StreamType(int(stream_type)))
-
-
-def _bearer(request: Request) -> str | None:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
-
-
-def _if_match(request: Request) -> str | None:
-    """RFC 9725 section 4.3.1: trickling must name the ICE session; `*` means whichever."""
-    value = request.headers.get("if-match", "").strip()
-    if not value:
-        raise Problem(428, "PATCH needs If-Match with the session's ETag.")
-    return None if value == "*" else value.removeprefix('"').removesuffix('"')
-
-
-async def _body(request: Request, content_type: str) -> str:
-    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if given != content_type:
-        raise Problem(415, f"Content-Type must be {content_type}.", {"Accept-Post": OFFER_TYPE})
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise Problem(413, f"The body is longer than {MAX_BODY} bytes.")
-    try:
-        return body.decode()
-    except UnicodeDecodeError:
-        raise OfferMalformed("The body is not UTF-8 text.") from None
+    face = resources.Face("WHIP", "Publish a stream", engine.publish, engine.trickle, engine.unpublish)
+    return resources.make_router(face, ice_servers=ice_servers, authorize=authorize)

@@ -1,8 +1,8 @@
 """One stream made ready for CDNs, once, for all the pushes of it: FLV bodies of its pictures, and its sound as AAC.
 
 A feed works only while a push takes from it: it runs the stream's one transcoder, and keeps the sound's timeline going
-when the publisher sends none (media contract, sections 4 and 7). Between pushes it keeps the stream's head, so that
-the next one begins without waiting for a key frame.
+when the publisher sends none (media contract, sections 4 and 7). A new push begins with the stream's head, without
+waiting for a key frame.
 """
 
 from collections import deque
@@ -16,9 +16,9 @@ import structlog
 from relay.core import flv
 from relay.core.codec import VideoCodec
 from relay.core.codecs import CODECS
+from relay.core.head import HEAD_LIMIT
 from relay.core.media import AccessUnit, Frame, OpusPacket
 from relay.core.stream import Stream
-from relay.push.head import HEAD_LIMIT, Head
 from relay.push.transcode import AAC_RATE, AAC_SAMPLES, AacFrame, Transcoder
 
 log = structlog.get_logger(__name__)
@@ -76,7 +76,6 @@ class Feed:
         self._opus: list[OpusPacket] = []
         self._video_config: VideoConfig | None = None
         self._undescribed = False
-        self._head = Head()
         self._sound: deque[MediaTag] = deque()
         """Encoded, and on its way out at `AUDIO_DELAY`."""
         self._recent_audio: deque[MediaTag] = deque(maxlen=ceil(HEAD_LIMIT * AAC_RATE / AAC_SAMPLES))
@@ -88,19 +87,19 @@ class Feed:
 
     def attach(self, taker: FeedTaker, now: float) -> list[MediaTag]:
         """Gives `taker` every tag from now on; returns those since the last key frame, if that is not long ago."""
-        begin = self._head.begin
+        begin = self.stream.head.begin
         if not self._takers:
             self._transcoder = self._make_transcoder()
             self._transcoder.start(now - AUDIO_HEAD if begin is None else begin)
             self.audio_config = flv.aac_sequence_header(self._transcoder.config)
             self._sound.clear()
             self._recent_audio.clear()
-            self._opus = self._head.sounds
+            self._opus = self.stream.head.sounds
         self._takers.append(taker)
         if begin is None:
             self.stream.request_key_frame()
             return []
-        tags = [tag for unit in self._head.pictures if (tag := self._video_tag(unit)) is not None]
+        tags = [tag for unit in self.stream.head.pictures if (tag := self._video_tag(unit)) is not None]
         tags += [tag for tag in self._recent_audio if tag.time >= begin]
         return sorted(tags, key=lambda tag: tag.time)
 
@@ -117,14 +116,8 @@ class Feed:
             self._opus = []
             self._sound.clear()
 
-    def publisher_left(self) -> None:
-        """Nothing of this publisher is for a push that begins later."""
-        self._head.clear()
-
     def close(self) -> None:
-        """The stream is forgotten: what it held is given back now, not when the collector finds it."""
-        self.stream.sinks.clear()
-        self._head.clear()
+        """The stream is forgotten, and so is what was made of it."""
         self._recent_audio.clear()
 
     def tick(self, now: float) -> None:
@@ -151,7 +144,6 @@ class Feed:
             self._give(tag)
 
     def _on_frame(self, frame: Frame) -> None:
-        self._head.push(frame)
         if not self._takers:
             return
         if isinstance(frame, OpusPacket):

@@ -8,16 +8,13 @@ the others.
 import base64
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
-
-from aioice.candidate import Candidate
 
 from relay.core.h264 import NalType, nal_type, parse_sps
-from relay.core.offer import OfferMalformed, OfferRefused
+from relay.core.offer import OfferRefused
 from relay.core.rtp import twcc
 from relay.core.rtp.reception import TrackSpec
-from relay.rtc import sdp, video_codec
-from relay.rtc.parameters import LocalParameters, RemoteParameters
+from relay.rtc import bundle, sdp, video_codec
+from relay.rtc.parameters import LocalParameters
 from relay.rtc.simulcast import highest_rid
 
 START_BITRATE = 2500
@@ -26,7 +23,6 @@ _OPUS_PARAMETERS = "minptime=10;useinbandfec=1;stereo=1;maxaveragebitrate=128000
 _MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
 _STREAM_ID = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
 _REPAIRED_ID = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"
-_PROTOCOLS = ("UDP/TLS/RTP/SAVPF", "UDP/TLS/RTP/SAVP", "RTP/SAVPF", "RTP/SAVP")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +62,8 @@ class AcceptedSection:
 class Decision:
     """A readable offer that can be taken, and how; or the answer that an offer of ours got, and what it comes to."""
 
-    offer: sdp.Description
+    transport: bundle.Agreement
     accepted: tuple[AcceptedSection, ...]
-    role: Literal["client", "server"]
-    """Our DTLS role."""
-    remote: RemoteParameters
-    candidates: tuple[Candidate, ...]
 
     @property
     def tracks(self) -> tuple[TrackSpec, ...]:
@@ -99,7 +91,7 @@ def decide(text: str, enhanced: Collection[str] = ()) -> Decision:
     accepted = tuple(
         _accept(index, section, enhanced)
         for index, section in enumerate(offer.media)
-        if section.kind in ("audio", "video") and _sends(section)
+        if bundle.is_offered(section) and section.direction in ("sendonly", "sendrecv")
     )
     if not accepted:
         _refuse_nothing_sent(offer)
@@ -109,19 +101,7 @@ def decide(text: str, enhanced: Collection[str] = ()) -> Decision:
                 f"The offer has more than one {kind} section; a session carries one (RFC 9725 section 4.4.1). Publish "
                 f"the second {source} or the screen in a session of its own, with StreamType=1 for the screen."
             )
-    if len(accepted) > 1 and not {a.section.mid for a in accepted} <= set(offer.bundle()):
-        raise OfferRefused(
-            "The offer does not bundle its audio and video (a=group:BUNDLE, RFC 9143). "
-            'Make the peer connection with bundlePolicy "max-bundle".'
-        )
-    first = accepted[0].section
-    return Decision(offer, accepted, _role(offer, first), offer.transport(first), tuple(offer.candidates()))
-
-
-def _sends(section: sdp.Section) -> bool:
-    """It is offered (port 0 with bundle-only is, RFC 9143 section 6) and media would come from it."""
-    offered = section.port != 0 or section.has("bundle-only")
-    return offered and section.direction in ("sendonly", "sendrecv")
+    return Decision(bundle.agree(offer, [a.index for a in accepted]), accepted)
 
 
 def _refuse_nothing_sent(offer: sdp.Description) -> None:
@@ -129,28 +109,15 @@ def _refuse_nothing_sent(offer: sdp.Description) -> None:
         raise OfferRefused("The offer has only a data channel. Add an audio or video track before making the offer.")
     raise OfferRefused(
         "The offer sends no audio and no video: every section is recvonly, inactive or rejected. This endpoint "
-        "receives; add a track with direction sendonly. To watch a stream, an endpoint of another kind is needed."
+        "receives; add a track with direction sendonly. To watch a stream, POST to /whep/ in place of /whip/."
     )
 
 
 def _accept(index: int, section: sdp.Section, enhanced: Collection[str]) -> AcceptedSection:
-    if section.protocol not in _PROTOCOLS:
-        raise OfferRefused(
-            f"The {section.kind} section is offered over {section.protocol[:40]}; only DTLS-SRTP is taken."
-        )
-    if not section.has("rtcp-mux"):
-        raise OfferRefused(
-            f"The {section.kind} section has no a=rtcp-mux (RFC 5761), which WHIP requires. "
-            'Use rtcpMuxPolicy "require".'
-        )
+    bundle.check(section)
     codecs = section.codecs()
-    codec = video_codec.choose(codecs, enhanced) if section.kind == "video" else _choose_opus(codecs)
-    return AcceptedSection(index, section, codec, rtx_of(codec, codecs), highest_rid(section))
-
-
-def rtx_of(codec: sdp.Codec, codecs: list[sdp.Codec]) -> sdp.Codec | None:
-    """The codec's retransmissions (RFC 4588), where the section has them."""
-    return next((c for c in codecs if c.name == "rtx" and c.parameters.get("apt") == str(codec.payload_type)), None)
+    codec = video_codec.choose(codecs, enhanced) if section.kind == "video" else bundle.choose_opus(codecs)
+    return AcceptedSection(index, section, codec, bundle.rtx_of(codec, codecs), highest_rid(section))
 
 
 _MAX_PARAMETER_SETS = 8
@@ -171,58 +138,18 @@ def _parameter_sets(codec: sdp.Codec) -> tuple[bytes, ...]:
     return found if kinds == {NalType.SPS, NalType.PPS} else ()
 
 
-def _choose_opus(codecs: list[sdp.Codec]) -> sdp.Codec:
-    for codec in codecs:
-        if codec.name == "opus" and codec.clock_rate == 48000:
-            return codec
-    raise OfferRefused("The offer's audio has no Opus. Offer opus/48000/2 (RFC 7587), which every browser has.")
-
-
-def _role(offer: sdp.Description, section: sdp.Section) -> Literal["client", "server"]:
-    """RFC 8842. Passive wherever there is a choice: aiortc as a client refuses an RSA certificate."""
-    setup = next(iter(offer.attribute(section, "setup")), None)
-    if setup in ("actpass", "active"):
-        return "server"
-    if setup == "passive":
-        return "client"
-    raise OfferMalformed("The SDP has no usable a=setup: it must be actpass, active or passive (RFC 8842).")
-
-
 def write_answer(
     decision: Decision, local: LocalParameters, *, session_id: int, max_video_bitrate: int | None = None
 ) -> str:
     """The answer's text. `session_id`: o= line, below 2^62; `max_video_bitrate`: kbit/s."""
-    accepted = {a.index: a for a in decision.accepted}
-    lines = ["v=0", f"o=- {session_id} 1 IN IP4 0.0.0.0", "s=-", "t=0 0"]
-    taken = {a.section.mid for a in decision.accepted}
-    if group := [mid for mid in decision.offer.bundle() if mid in taken]:
-        lines.append(f"a=group:BUNDLE {' '.join(group)}")
-    for index, section in enumerate(decision.offer.media):
-        if index in accepted:
-            lines += _section(accepted[index], decision, local, max_video_bitrate)
-        else:
-            lines += [f"m={section.kind} 0 {section.protocol} {section.formats[0]}", "c=IN IP4 0.0.0.0"]
-            lines += [f"a=mid:{section.mid}"] * (section.mid is not None) + ["a=inactive"]
-    return "\r\n".join(lines) + "\r\n"
+    replies = {a.index: _reply(a, decision, max_video_bitrate) for a in decision.accepted}
+    return bundle.write(decision.transport, replies, local, session_id=session_id)
 
 
-def _section(
-    accepted: AcceptedSection, decision: Decision, local: LocalParameters, max_video_bitrate: int | None
-) -> list[str]:
+def _reply(accepted: AcceptedSection, decision: Decision, max_video_bitrate: int | None) -> bundle.Reply:
     section, codec, rtx = accepted.section, accepted.codec, accepted.rtx
-    host, port = local.candidates[0].split()[4:6]
-    payload_types = " ".join(str(c.payload_type) for c in (codec, rtx) if c)
-    lines = [f"m={section.kind} {port} {section.protocol} {payload_types}", f"c=IN IP{6 if ':' in host else 4} {host}"]
-    if section.kind == "video" and max_video_bitrate is not None:
-        lines += [f"b=AS:{max_video_bitrate}", f"b=TIAS:{max_video_bitrate * 1000}"]
-    if section.mid is not None:
-        lines.append(f"a=mid:{section.mid}")
-    lines += ["a=recvonly", "a=rtcp-mux"]
-    if section.has("rtcp-rsize"):
-        lines.append("a=rtcp-rsize")
-    for uri in (_MID, _STREAM_ID, _REPAIRED_ID) if accepted.rid is not None else (_MID,):
-        if number := section.extension(uri):
-            lines.append(f"a=extmap:{number} {uri}")
+    uris = (_MID, _STREAM_ID, _REPAIRED_ID) if accepted.rid is not None else (_MID,)
+    lines = [f"a=extmap:{number} {uri}" for uri in uris if (number := section.extension(uri))]
     number = _transport_extension(accepted)
     transport_wide = number is not None and number == decision.transport_extension
     if transport_wide:
@@ -230,16 +157,13 @@ def _section(
     lines += _codec_lines(section.kind, codec, max_video_bitrate)
     if transport_wide:
         lines.append(f"a=rtcp-fb:{codec.payload_type} transport-cc")
-    if rtx is not None:
-        lines += [f"a=rtpmap:{rtx.payload_type} {rtx.rtpmap}", f"a=fmtp:{rtx.payload_type} apt={codec.payload_type}"]
+    lines += bundle.rtx_lines(codec, rtx)
     if accepted.rid is not None:
         lines += [f"a=rid:{accepted.rid} recv", f"a=simulcast:recv {accepted.rid}"]
-    lines += [f"a=ice-ufrag:{local.ufrag}", f"a=ice-pwd:{local.password}", "a=ice-options:trickle"]
-    lines += [f"a=fingerprint:sha-256 {local.fingerprint}"]
-    lines += [f"a=setup:{'active' if decision.role == 'client' else 'passive'}"]
-    if accepted is decision.accepted[0]:  # the BUNDLE group's transport is described once (RFC 9143 section 7.1.3)
-        lines += [f"a=candidate:{candidate}" for candidate in local.candidates] + ["a=end-of-candidates"]
-    return lines
+    bandwidth: list[str] = []
+    if section.kind == "video" and max_video_bitrate is not None:
+        bandwidth = [f"b=AS:{max_video_bitrate}", f"b=TIAS:{max_video_bitrate * 1000}"]
+    return bundle.Reply([c.payload_type for c in (codec, rtx) if c], "recvonly", lines, bandwidth)
 
 
 def _codec_lines(kind: str, codec: sdp.Codec, max_video_bitrate: int | None) -> list[str]:

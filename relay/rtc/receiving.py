@@ -9,6 +9,7 @@ from relay.core.rtp.reception import Reception
 from relay.core.rtp.stats import ReceptionStats
 from relay.rtc.answer import Decision
 from relay.rtc.parameters import TransportStats
+from relay.rtc.session import Session
 from relay.rtc.settings import RtcSettings
 from relay.rtc.transport import Transport
 
@@ -23,24 +24,15 @@ class SessionStats:
     """Datagrams dropped because no tick came in time."""
 
 
-class ReceivingSession:
-    """What a publisher's session and a subscription have in common, once it is decided what comes.
-
-    Its owner calls `tick()` every few milliseconds until `on_closed` has been called.
-    """
+class ReceivingSession(Session):
+    """What a publisher's session and a subscription have in common, once it is decided what comes."""
 
     def __init__(self, decision: Decision, settings: RtcSettings, transport: Transport) -> None:
-        """`transport` still knows nobody to tell of its end: `on_closed` is set here."""
+        super().__init__(transport)
         self.kinds: frozenset[str] = frozenset(track.kind for track in decision.tracks)
         self.on_frame: Callable[[Frame], None] = lambda frame: None
         """Gets each whole frame, inside `tick()`."""
-        self.on_closed: Callable[[str], None] = lambda reason: None
-        """Called exactly once, with the reason, however the session ends, `close()` included."""
-        self._remote = decision.remote
         self._leaving = False
-        self._transport = transport
-        transport.on_closed = self._closed
-        self._now = transport.clock
         reception = settings.reception
         if settings.max_video_bitrate is not None:
             reception = replace(reception, max_bitrate=1000 * settings.max_video_bitrate)
@@ -90,26 +82,13 @@ class ReceivingSession:
         self._reception.key_frames_wanted = wanted
 
     def close(self, reason: str) -> None:
-        """Says goodbye to the peer and ends; a second call changes nothing."""
         self._leaving = True
-        self._transport.close(reason)
-
-    async def wait_closed(self) -> None:
-        """Returns when the session is closed and its sockets and tasks are gone."""
-        await self._transport.wait_closed()
+        super().close(reason)
 
     def _closed(self, reason: str) -> None:
         if not self._leaving:
             self._receive(self._now())  # what came before the peer's goodbye
-        self.on_closed(reason)
-
-    @property
-    def connected(self) -> bool:
-        return self._transport.connected
-
-    @property
-    def closed_reason(self) -> str | None:
-        return self._transport.closed_reason
+        super()._closed(reason)
 
     @property
     def last_media(self) -> float | None:

@@ -1,12 +1,12 @@
 """The subscribing side's SDP: an offer to receive H.264 and Opus, and what the answer to it comes to (RFC 9429)."""
 
 from collections.abc import Collection, Iterator
-from typing import Literal
 
 from relay.core.offer import OfferMalformed, OfferRefused
 from relay.core.rtp import twcc
 from relay.rtc import sdp
-from relay.rtc.answer import AcceptedSection, Decision, rtx_of
+from relay.rtc.answer import AcceptedSection, Decision
+from relay.rtc.bundle import Agreement, Role, rtx_of
 from relay.rtc.parameters import LocalParameters
 
 _MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
@@ -85,7 +85,8 @@ def read_receiving_answer(text: str, enhanced: Collection[str] = ()) -> Decision
     if len({ufrag for one in sections if (ufrag := one.section.first("ice-ufrag"))}) > 1:
         raise OfferRefused("The answer does not bundle its audio and video (a=group:BUNDLE, RFC 9143).")
     first = _transport_section(answer, sections)
-    return Decision(answer, sections, _role(answer, first), answer.transport(first), tuple(answer.candidates()))
+    indices, candidates = tuple(one.index for one in sections), tuple(answer.candidates())
+    return Decision(Agreement(answer, indices, _role(answer, first), answer.transport(first), candidates), sections)
 
 
 def _transport_section(answer: sdp.Description, sections: tuple[AcceptedSection, ...]) -> sdp.Section:
@@ -105,7 +106,7 @@ def _accept(index: int, section: sdp.Section, names: Collection[str]) -> Accepte
     return AcceptedSection(index, section, codec, rtx_of(codec, codecs), others=others, other_rtx=other_rtx)
 
 
-def _role(answer: sdp.Description, section: sdp.Section) -> Literal["client", "server"]:
+def _role(answer: sdp.Description, section: sdp.Section) -> Role:
     setup = next(iter(answer.attribute(section, "setup")), None)
     if setup == "active":
         return "server"

@@ -57,8 +57,8 @@ class SubscriberSession(ReceivingSession):
             else:
                 decision = read_receiving_answer(answered.sdp, settings.enhanced_codecs)
             session = cls(decision, settings, transport, resource)
-            await transport.add_candidates(decision.candidates)
-            transport.start(decision.remote, decision.role)
+            await transport.add_candidates(decision.transport.candidates)
+            transport.start(decision.transport.remote, decision.transport.role)
             if not transport.gathered and resource is not None:
                 session._trickling = asyncio.create_task(_trickle(transport, local, resource))
             if not await transport.wait_connected():

@@ -14,21 +14,23 @@ class TickTimes:
     """Opus to AAC."""
     pushing: float = 0.0
     """FLV and RTMP, and writing them to CDNs."""
+    viewing: float = 0.0
+    """Packets to viewers, and what they ask for."""
 
     @property
     def total(self) -> float:
-        return self.reception + self.sound + self.pushing
+        return self.reception + self.sound + self.pushing + self.viewing
 
 
 class PhaseClock:
     """Adds up the time from each `begin` or lap to the next lap, by `clock`, to the phase that the lap names."""
 
-    __slots__ = ("_at", "_clock", "pushing", "reception", "sound")
+    __slots__ = ("_at", "_clock", "pushing", "reception", "sound", "viewing")
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._at = 0.0
-        self.reception = self.sound = self.pushing = 0.0
+        self.reception = self.sound = self.pushing = self.viewing = 0.0
 
     def begin(self) -> None:
         self._at = self._clock()
@@ -48,6 +50,11 @@ class PhaseClock:
         self.pushing += now - self._at
         self._at = now
 
+    def shown(self) -> None:
+        now = self._clock()
+        self.viewing += now - self._at
+        self._at = now
+
     @property
     def times(self) -> TickTimes:
-        return TickTimes(self.reception, self.sound, self.pushing)
+        return TickTimes(self.reception, self.sound, self.pushing, self.viewing)

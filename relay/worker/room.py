@@ -1,9 +1,10 @@
-"""One room: its publishers, its streams, its push tasks, and who closes whom.
+"""One room: its publishers, its streams, its push tasks, its viewers, and who closes whom.
 
 A session feeds the stream of its name: a publisher's, or where the worker's streams come from an SFU a subscription's,
 which there is while a task wants the stream. A newer session of the same name closes the one before it, and the stream
 goes on. A task watches one stream, whether or not anybody publishes it; nothing but Stop, its idle clock or the CDN's
-lasting refusal ends it. A stream is forgotten when it has neither publisher nor task, the room when it has no stream.
+lasting refusal ends it. A viewer's session begins while somebody publishes the stream and outlives that one; the viewer
+ends it. A stream is forgotten when it has neither publisher nor task nor viewer, the room when it has no stream.
 """
 
 import secrets
@@ -15,7 +16,7 @@ import structlog
 
 from relay.core.ident import RoomKey, StreamKey
 from relay.core.media import Frame
-from relay.core.offer import PublishElsewhere, StaleSession, UnknownSession
+from relay.core.offer import Answered, NotPublished, PublishElsewhere, StaleSession, UnknownSession
 from relay.core.presence import LeaveReason, PublisherChange, PublisherJoined, PublisherLeft
 from relay.core.stream import Stream
 from relay.core.task import Lease, StopReason, TaskSpec
@@ -25,6 +26,7 @@ from relay.push.transcode import Transcoder
 from relay.rtc.publisher import PublisherSession
 from relay.rtc.receiving import ReceivingSession
 from relay.rtc.transport import CLOSED_BY_PEER
+from relay.worker.audience import Audience
 from relay.worker.settings import WorkerSettings
 from relay.worker.subscription import Closing, SubscriptionRun
 
@@ -50,23 +52,15 @@ class Surroundings:
     """For subscriptions, where `settings.source` says so."""
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
-    """A publisher let in: its resource, the answer's SDP, and its ICE session's bare entity tag (RFC 9725, 4.3.1)."""
-
-    session_id: str
-    answer: str
-    etag: str
-
-
 class _Place:
-    """A stream with the session that it comes from and the feed that packs it."""
+    """A stream with the session that it comes from, the feed that packs it, and those who watch it."""
 
-    __slots__ = ("answering", "feed", "frames", "session", "session_id", "stream", "subscription", "told")
+    __slots__ = ("answering", "audience", "feed", "frames", "session", "session_id", "stream", "subscription", "told")
 
-    def __init__(self, stream: Stream, feed: Feed) -> None:
+    def __init__(self, stream: Stream, feed: Feed, audience: Audience) -> None:
         self.stream = stream
         self.feed = feed
+        self.audience = audience
         self.session: ReceivingSession | None = None
         self.session_id = ""
         """A publisher's."""
@@ -107,6 +101,10 @@ class Room:
         return sum((place.session is not None) + place.answering for place in self._places.values())
 
     @property
+    def viewer_count(self) -> int:
+        return sum(place.audience.count for place in self._places.values())
+
+    @property
     def runs(self) -> list[PushRun]:
         """Active ones, and those still saying goodbye."""
         return [*self._runs.values(), *self._finishing]
@@ -117,7 +115,7 @@ class Room:
 
     # publishers
 
-    async def publish(self, key: StreamKey, offer: str) -> Published:
+    async def publish(self, key: StreamKey, offer: str) -> Answered:
         """Answers a WHIP offer; the new session takes the stream's place from an older one. Raises `PublishError`."""
         if self._around.settings.source is not None:
             raise PublishElsewhere("This relay takes its streams from an SFU: publish there.")
@@ -131,8 +129,8 @@ class Room:
         self._seat(place, session)
         place.session_id = session_id
         session.on_closed = lambda reason: self._session_closed(place, session_id, reason)
-        log.info("publisher joined", **_names(key), kinds=sorted(session.kinds))
-        return Published(session_id, answer, session.etag)
+        log.info("publisher joined", **key.names(), kinds=sorted(session.kinds))
+        return Answered(session_id, answer, session.etag)
 
     async def trickle(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None:
         """Takes candidates from an SDP fragment. Raises `PublishError`."""
@@ -190,12 +188,33 @@ class Room:
         session, place.session = place.session, None
         if session is None:
             return
-        log.info("publisher left", **_names(place.stream.key), reason=reason)
+        log.info("publisher left", **place.stream.key.names(), reason=reason)
         place.deliver()
         session.close(reason)
         self._around.retire(session)
         place.stream.publisher_left(self._around.clock())
-        place.feed.publisher_left()
+        place.audience.publisher_left()
+
+    # viewers
+
+    async def subscribe(self, key: StreamKey, offer: str) -> Answered:
+        """Answers a WHEP offer. Raises `PublishError`."""
+        place = self._places.get(key)
+        if place is None or not place.stream.kinds:
+            raise NotPublished("Nobody publishes this stream now: try again when somebody does.")
+        return await place.audience.add(offer)
+
+    async def trickle_viewer(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None:
+        """Takes candidates from an SDP fragment. Raises `PublishError`."""
+        place = self._places.get(key)
+        if place is None:
+            raise UnknownSession("There is no such viewer's session; it may have ended.")
+        await place.audience.trickle(session_id, fragment, etag)
+
+    def unsubscribe(self, key: StreamKey, session_id: str) -> bool:
+        """False: there is no such session."""
+        place = self._places.get(key)
+        return place is not None and place.audience.remove(session_id, "the viewer ended its session")
 
     # tasks
 
@@ -263,6 +282,10 @@ class Room:
         """Frames across: pictures become FLV bodies and queue for the CDNs, sound waits for `encode`."""
         self._each_place(_deliver, now)
 
+    def show(self, now: float) -> None:
+        """Frames to viewers, and what those ask for."""
+        self._each_place(_show, now)
+
     def encode(self, now: float) -> None:
         """Opus to AAC."""
         self._each_place(_encode, now)
@@ -284,7 +307,7 @@ class Room:
                 step(place, now)
             except Exception:
                 # What one stream brings must not cost the others theirs.
-                log.exception("a stream failed", **_names(place.stream.key))
+                log.exception("a stream failed", **place.stream.key.names())
                 self._leave(place, "an internal error")
 
     def _receive(self, place: _Place, now: float) -> None:
@@ -306,22 +329,25 @@ class Room:
         for key, place in tuple(self._places.items()):
             if place.subscription is not None and key not in wanted:
                 self._unsubscribe(place, "no task pushes this stream any more")
-            if place.session is None and not place.answering and key not in wanted:
+            if place.session is None and not place.answering and not place.audience.count and key not in wanted:
+                place.stream.close()
                 place.feed.close()
                 del self._places[key]
 
     def close(self, reason: str) -> None:
-        """Stops every task and sends every publisher away; the tasks' goodbyes still need ticks."""
+        """Stops every task and sends every publisher and viewer away; the tasks' goodbyes still need ticks."""
         for run in tuple(self._runs.values()):
             run.stop(StopReason.UNKNOWN)
         for place in self._places.values():
             self._unsubscribe(place, reason)
+            place.audience.close(reason)
 
     def _place(self, key: StreamKey) -> _Place:
         place = self._places.get(key)
         if place is None:
             stream = Stream(key)
-            place = self._places[key] = _Place(stream, Feed(stream, self._make_transcoder))
+            audience = Audience(stream, self._around.settings.rtc, self._around.retire)
+            place = self._places[key] = _Place(stream, Feed(stream, self._make_transcoder), audience)
         return place
 
     def _make_transcoder(self) -> Transcoder:
@@ -333,13 +359,13 @@ def _deliver(place: _Place, now: float) -> None:
     place.deliver()
 
 
+def _show(place: _Place, now: float) -> None:
+    place.audience.tick(now)
+
+
 def _encode(place: _Place, now: float) -> None:
     place.feed.encode(now)
 
 
 def _release(place: _Place, now: float) -> None:
     place.feed.release(now)
-
-
-def _names(key: StreamKey) -> dict[str, object]:
-    return {"app_id": key.app_id, "room_id": key.room_id, "user_id": key.user_id, "stream_type": int(key.stream_type)}

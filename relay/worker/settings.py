@@ -24,6 +24,8 @@ class WorkerSettings:
     """Where pushes may go."""
     max_sessions: int = 1000
     """Publishers at once."""
+    max_viewers: int = 100
+    """Viewers at once."""
     max_tasks: int = 1000
     """Running pushes at once."""
     max_cpu_share: float = MAX_CPU_SHARE

@@ -46,9 +46,7 @@ class SubscriptionRun:
         jitter: Callable[[], float],
         retire: Callable[[Closing], None],
     ) -> None:
-        self._log = log.bind(
-            app_id=key.app_id, room_id=key.room_id, user_id=key.user_id, stream_type=int(key.stream_type)
-        )
+        self._log = log.bind(**key.names())
         self._key = key
         self._take = take
         self._leave = leave

@@ -17,7 +17,7 @@ import structlog
 
 from relay.core.ident import RoomKey, StreamKey, TaskKey
 from relay.core.load import Load, LoadMeter
-from relay.core.offer import NotTakingWork
+from relay.core.offer import Answered, NotTakingWork
 from relay.core.presence import PublisherChange
 from relay.core.snapshot import TaskSnapshot
 from relay.core.task import Lease, State, TaskSpec
@@ -26,7 +26,7 @@ from relay.push.connection import Connection
 from relay.push.run import PushRun
 from relay.rtc.whep import make_client
 from relay.worker.phases import PhaseClock, TickTimes
-from relay.worker.room import Published, Room, Surroundings
+from relay.worker.room import Room, Surroundings
 from relay.worker.settings import WorkerSettings
 from relay.worker.subscription import Closing
 
@@ -44,6 +44,7 @@ class WorkerStats:
     """A worker at one moment."""
 
     publishers: int
+    viewers: int
     tasks: dict[State, int]
     """Active tasks by state."""
     bytes_sent: int
@@ -97,7 +98,7 @@ class Worker:
         self._ticking = asyncio.create_task(self._run())
 
     async def close(self) -> None:
-        """Stops every task politely, sends the publishers away, and ends the ticks."""
+        """Stops every task politely, sends publishers and viewers away, and ends the ticks."""
         for room in self._rooms.values():
             room.close("the relay is shutting down")
         self._empty.clear()
@@ -146,6 +147,9 @@ class Worker:
             room.deliver(now)
         phases.pushed()
         for room in rooms:
+            room.show(now)
+        phases.shown()
+        for room in rooms:
             room.encode(now)
         phases.encoded()
         for room in rooms:
@@ -158,7 +162,7 @@ class Worker:
 
     # publishers
 
-    async def publish(self, key: StreamKey, offer: str) -> Published:
+    async def publish(self, key: StreamKey, offer: str) -> Answered:
         """Answers a WHIP offer. Raises `PublishError`."""
         room = self._rooms.get(key.room)
         # A publisher that comes back belongs to what runs: turned away, it would end a push.
@@ -177,6 +181,26 @@ class Worker:
         """False: there is no such session."""
         room = self._rooms.get(key.room)
         return room is not None and room.unpublish(key, session_id)
+
+    # viewers
+
+    async def subscribe(self, key: StreamKey, offer: str) -> Answered:
+        """Answers a WHEP offer. Raises `PublishError`."""
+        if refusal := self._refusal():
+            raise NotTakingWork(refusal)
+        viewers = sum(room.viewer_count for room in self._rooms.values())
+        if viewers >= self.settings.max_viewers:
+            raise NotTakingWork(f"this relay takes {self.settings.max_viewers} viewers at once; try again later")
+        return await self._room(key.room).subscribe(key, offer)
+
+    async def trickle_viewer(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None:
+        """Takes candidates from an SDP fragment. Raises `PublishError`."""
+        await self._room(key.room).trickle_viewer(key, session_id, fragment, etag)
+
+    def unsubscribe(self, key: StreamKey, session_id: str) -> bool:
+        """False: there is no such session."""
+        room = self._rooms.get(key.room)
+        return room is not None and room.unsubscribe(key, session_id)
 
     # tasks
 
@@ -210,6 +234,7 @@ class Worker:
         snapshots = [snapshot for run in runs if not (snapshot := run.snapshot()).ended]
         return WorkerStats(
             publishers=sum(room.session_count for room in self._rooms.values()),
+            viewers=sum(room.viewer_count for room in self._rooms.values()),
             tasks=dict(Counter(snapshot.state for snapshot in snapshots)),
             bytes_sent=self._ended_bytes + sum(snapshot.bytes_sent for snapshot in snapshots),
             tick=self._phases.times,

@@ -57,7 +57,7 @@ class _Engine:
     """The port's plain answers: what is under test lies before it."""
 
     def stats(self) -> Any:
-        return SimpleNamespace(publishers=0, tasks={}, bytes_sent=0, tick=TickTimes())
+        return SimpleNamespace(publishers=0, viewers=0, tasks={}, bytes_sent=0, tick=TickTimes())
 
     async def start_task(self, spec: TaskSpec) -> bool:
         assert repr(spec.push_url) == f"PushUrl({spec.push_url.redacted!r})"
@@ -75,6 +75,16 @@ class _Engine:
 
     async def trickle(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None:
         parse_fragment(fragment)
+
+    async def subscribe(self, key: StreamKey, offer: str) -> Any:
+        assert all(map(is_ident, key[:3]))
+        return SimpleNamespace(session_id="s1", answer=sdp.watched(offer), etag="tag")
+
+    async def trickle_viewer(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None:
+        await self.trickle(key, session_id, fragment, etag)
+
+    async def unsubscribe(self, key: StreamKey, session_id: str) -> bool:
+        return await self.unpublish(key, session_id)
 
     async def unpublish(self, key: StreamKey, session_id: str) -> bool:
         if len(session_id) % 2:
@@ -161,12 +171,20 @@ _TYPES = (b"application/sdp", b"application/trickle-ice-sdpfrag")
 
 
 def whip(data: bytes) -> None:
+    _session_face(b"/whip/", data)
+
+
+def whep(data: bytes) -> None:
+    _session_face(b"/whep/", data)
+
+
+def _session_face(root: bytes, data: bytes) -> None:
     """Method, content type, path, If-Match, Host, then the body."""
     tape = Tape(data)
     method = tape.choose(("POST", "PATCH", "DELETE", "OPTIONS", "GET", "HEAD", "PUT", "TRACE"))
     kind = tape.number(1)
     content_type = tape.blob() if kind & 8 else _TYPES[kind & 1]
-    path = (b"/whip/" if kind & 4 else b"") + tape.blob()
+    path = (root if kind & 4 else b"") + tape.blob()
     path, _, query = path.partition(b"?")
     query = quote(query, safe=string.punctuation).encode()  # h11 refuses what is not ASCII there
     headers = [(b"content-type", content_type), (b"if-match", tape.blob()), (b"host", tape.blob())]
@@ -178,4 +196,4 @@ def whip(data: bytes) -> None:
         assert problem["detail"]
         assert sent[b"access-control-allow-origin"] == b"*"
     if status == 201:
-        assert sent[b"location"].startswith(b"/whip/")
+        assert sent[b"location"].startswith(root)

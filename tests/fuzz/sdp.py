@@ -1,4 +1,4 @@
-"""Targets of SDP: a WHIP client's offer, its trickle fragments, and the answer that our own publisher reads."""
+"""Targets of SDP: a publisher's and a viewer's offer, trickle fragments, and the answer our own publisher reads."""
 
 import socket
 from collections.abc import Collection, Sequence
@@ -8,7 +8,7 @@ from aioice.candidate import Candidate
 from relay.core.codecs import CODECS
 from relay.core.offer import OfferRefused
 from relay.core.rtp.reception import Reception
-from relay.rtc import answer, fragment, offer, sdp
+from relay.rtc import answer, fragment, offer, sdp, viewer_answer
 from relay.rtc.parameters import LocalParameters
 
 LOCAL = LocalParameters(
@@ -30,17 +30,46 @@ def check_candidates(candidates: Sequence[Candidate]) -> None:
 def answered(text: str, enhanced: Collection[str] = ()) -> str:
     """The answer to an offer, checked; `PublishError` where it is refused."""
     decision = answer.decide(text, enhanced)
-    check_candidates(decision.candidates)
+    check_candidates(decision.transport.candidates)
     written = answer.write_answer(decision, LOCAL, session_id=1, max_video_bitrate=4000)
-    # Nothing of the offer breaks out of its line.
-    assert written.split("\r\n") == [*written.splitlines(), ""]
-    assert all(line[:2] in ("v=", "o=", "s=", "t=", "m=", "c=", "b=", "a=") for line in written.splitlines())
-    read = sdp.parse_session(written)
-    assert len(read.media) == len(decision.offer.media)
+    check_answer(written, decision.transport.offer)
     ours = offer.read_answer(written)
     assert ours.taken == {track.kind for track in decision.tracks}
     Reception(decision.tracks, ssrc=1, cname="relay").feedback(1.0)
     return written
+
+
+def check_answer(written: str, offered: sdp.Description) -> sdp.Description:
+    """It is well-formed: nothing of the offer breaks out of its line."""
+    assert written.split("\r\n") == [*written.splitlines(), ""]
+    assert all(line[:2] in ("v=", "o=", "s=", "t=", "m=", "c=", "b=", "a=") for line in written.splitlines())
+    read = sdp.parse_session(written)
+    assert len(read.media) == len(offered.media)
+    return read
+
+
+def watched(text: str, profile: int | None = None) -> str:
+    """The answer to a viewer's offer, checked; `PublishError` where it is refused."""
+    decision = viewer_answer.decide(text, viewer_answer.Pictures(profile=profile))
+    check_candidates(decision.transport.candidates)
+    sources = {
+        outlet.index: viewer_answer.Source(7 + outlet.index, 70 + outlet.index if outlet.rtx else None)
+        for outlet in decision.outlets
+    }
+    written = viewer_answer.write_answer(decision, LOCAL, sources, cname="relay", session_id=1)
+    read = check_answer(written, decision.transport.offer)
+    for outlet in decision.outlets:
+        section = read.media[outlet.index]
+        assert section.direction == "sendonly"
+        assert section.ssrcs() == (sources[outlet.index].ssrc, sources[outlet.index].rtx_ssrc)
+        assert section.codecs()[0].payload_type == outlet.codec.payload_type
+    return written
+
+
+def a_viewers_offer(data: bytes) -> None:
+    """First byte: the stream's profile."""
+    text = data[1:].decode("utf-8", "replace")
+    watched(text, (None, 0x42, 0x4D, 0x64)[data[0] % 4] if data else None)
 
 
 def an_offer(data: bytes) -> None:

@@ -229,6 +229,8 @@ def sdp_seeds() -> None:
         text = path.read_text()
         name = f"seed-{path.name.partition('.')[0]}"
         put("sdp_offer", name, text.encode())
+        watching = text.replace("a=sendonly", "a=recvonly").encode()
+        put("sdp_viewer_offer", name, b"\0" + watching)
         if path.name.startswith(("cr-basic", "gst-lo", "mdns", "ff-high", "simulcast")):
             lines = text.splitlines()
             kept = [line for line in lines if line.startswith(("a=ice-", "a=candidate", "m=", "a=mid", "a=end"))]
@@ -237,6 +239,7 @@ def sdp_seeds() -> None:
             put("sdp_fragment", name, fragment)
             whip = b"\0\x04" + blob(b"app/room/user?StreamType=1") + blob(b"") + blob(b"relay.test") + text.encode()
             put("whip", name, whip)
+            put("whep", name, b"\0\x04" + blob(b"app/room/user") + blob(b"") + blob(b"relay.test") + watching)
             put("sdp_answer", name, sdp.answered(text).encode())
             put(
                 "whip",
@@ -247,7 +250,9 @@ def sdp_seeds() -> None:
     put("sdp_fragment", "case-zone", zone.encode())
     put("whip", "seed-delete", b"\2\4" + blob(b"app/room/user/0/s1") + blob(b"") + blob(b"[::1]:8080"))
     put("whip", "seed-slash", b"\0\4" + blob(b"app/room/user/") + blob(b"*") + blob(b"a b"))
-    put("whip", "seed-options", b"\3\4" + blob(b"app/room/user") + blob(b"") + blob(b""))
+    for face in ("whip", "whep"):
+        put(face, "seed-options", b"\3\4" + blob(b"app/room/user") + blob(b"") + blob(b""))
+    put("whep", "seed-get", b"\4\4" + blob(b"app/room/user/0/s1") + blob(b"") + blob(b"h"))
 
 
 def name_seeds() -> None:

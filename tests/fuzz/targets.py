@@ -109,6 +109,7 @@ TARGETS = {
         Target("sdp_offer", sdp.an_offer, (PublishError,), max_size=16384, short=500, words=_SDP_WORDS),
         Target("sdp_fragment", sdp.a_fragment, (PublishError,), max_size=4096, short=1500, words=_SDP_WORDS),
         Target("sdp_answer", sdp.an_answer, (PublishError,), max_size=8192, short=1000, words=_SDP_WORDS),
+        Target("sdp_viewer_offer", sdp.a_viewers_offer, (PublishError,), max_size=16384, short=500, words=_SDP_WORDS),
         Target("rtmp_publisher", rtmp.publisher_answers, max_size=4096, short=900, words=_CHUNK_WORDS),
         Target("rtmp_server", rtmp.server_requests, max_size=4096, short=1000, words=_CHUNK_WORDS),
         Target("amf0", rtmp.amf0_values, (Amf0Error,), max_size=4096, short=4000, words=_AMF_WORDS),
@@ -120,5 +121,6 @@ TARGETS = {
         Target("feed", media.feed, max_size=4096, short=40),
         Target("control_api", faces.control_api, (ApiError,), max_size=8192, short=1500, words=_JSON_WORDS),
         Target("whip", faces.whip, max_size=8192, short=500, words=_PATH_WORDS),
+        Target("whep", faces.whep, max_size=8192, short=300, words=_PATH_WORDS),
     )
 }

@@ -4,9 +4,9 @@ import pytest
 
 from relay.core import flv
 from relay.core.flv import Tag
+from relay.core.head import HEAD_LIMIT, MAX_FRAMES, Head
 from relay.core.media import AccessUnit, OpusPacket
 from relay.push.feed import MediaTag, VideoConfig
-from relay.push.head import HEAD_LIMIT, MAX_FRAMES, Head
 from relay.push.output import VIDEO_WAIT, Output
 
 CONFIG = VideoConfig(1280, 720, flv.avc_sequence_header(b"avcC"))

@@ -144,7 +144,6 @@ class World:
             self.seated = self.sending = False
             self.closes_at = None
             self.stream.publisher_left(self.loop.time())
-            self.feed.publisher_left()
 
     def cdn_acts(self) -> float:
         match self.dice.choice(["up", "up", "up", "kill", "drop", "mood"]):

@@ -185,7 +185,7 @@ def test_a_user_who_joins_again(away: float) -> None:
     push = Push()
     first = Publisher(push.stream, begins=push.now, rtp_offset=3_000_000_000)
     push.run(5, first)
-    push.feed.publisher_left()
+    push.stream.head.clear()
     push.run(away)
     second = Publisher(push.stream, begins=push.now + 0.013, rtp_offset=12_345)
     push.run(6, second)
@@ -202,7 +202,7 @@ def test_two_users_in_quick_turns() -> None:
     push = Push()
     for turn in range(8):
         push.run(0.7, Publisher(push.stream, begins=push.now + 0.1, rtp_offset=turn * 911_911_911))
-        push.feed.publisher_left()
+        push.stream.head.clear()
     push.run(1.0)
     push.check()
     push.feed.detach(push)

@@ -20,7 +20,7 @@ from relay.cli.main import cli
 from relay.cli.source import ClipSource, builtin_clip
 from relay.core.token import RoomToken, issue, verify
 from relay.gateway.app_keys import AppKeys
-from relay.gateway.whip import FRAGMENT_TYPE, OFFER_TYPE
+from relay.gateway.resources import FRAGMENT_TYPE, OFFER_TYPE
 from relay.worker.settings import WorkerSettings
 from tests.support.eventually import eventually
 from tests.support.relay import LOOPBACK

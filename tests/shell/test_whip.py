@@ -11,7 +11,8 @@ from fastapi import FastAPI
 
 from relay.core.ident import StreamKey, StreamType
 from relay.gateway.problem import Problem
-from relay.gateway.whip import IceServer, make_router
+from relay.gateway.resources import IceServer
+from relay.gateway.whip import make_router
 from relay.rtc.caster import Caster
 from tests.support.eventually import eventually
 from tests.support.rtc import LOOPBACK, SmallEngine, Ticker

@@ -31,6 +31,9 @@ class Relay:
     def whip_url(self, user: str = "user", *, stream_type: int = 0, room: str = ROOM) -> str:
         return f"{self.url}/whip/{APP}/{room}/{user}?StreamType={stream_type}"
 
+    def whep_url(self, user: str = "user", *, stream_type: int = 0, room: str = ROOM) -> str:
+        return f"{self.url}/whep/{APP}/{room}/{user}?StreamType={stream_type}"
+
     async def call(self, action: str, body: object = None, *, method: str = "POST", **query: Any) -> httpx.Response:
         """One request; `body` is sent as JSON unless it is bytes."""
         content: dict[str, Any] = {}

@@ -9,8 +9,7 @@ import psutil
 
 from relay.core.ident import StreamKey
 from relay.core.media import AccessUnit, Frame, OpusPacket
-from relay.core.offer import NotTakingWork, StaleSession, UnknownSession
-from relay.engine.base import Published
+from relay.core.offer import Answered, NotTakingWork, StaleSession, UnknownSession
 from relay.rtc.caster import Caster
 from relay.rtc.publisher import PublisherSession
 from relay.rtc.settings import RtcSettings
@@ -70,7 +69,7 @@ class SmallEngine:
         self.received: list[Received] = []
         self.draining = False
 
-    async def publish(self, key: StreamKey, offer: str) -> Published:
+    async def publish(self, key: StreamKey, offer: str) -> Answered:
         if self.draining:
             raise NotTakingWork("this relay is going down for a new version")
         session, answer = await PublisherSession.answer(offer, settings=self.settings)
@@ -78,7 +77,7 @@ class SmallEngine:
         self.sessions[key, session_id] = session
         self.received.append(Received(session))
         self.ticker.members.append(session)
-        return Published(session_id, answer, session.etag)
+        return Answered(session_id, answer, session.etag)
 
     async def trickle(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None:
         session = self.sessions.get((key, session_id))

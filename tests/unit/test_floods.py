@@ -9,6 +9,7 @@ import pytest
 
 from relay.core import flv
 from relay.core.flv import TagReader
+from relay.core.head import Head
 from relay.core.ident import StreamKey
 from relay.core.media import AccessUnit, OpusPacket
 from relay.core.push_url import PushUrl
@@ -20,7 +21,6 @@ from relay.core.rtp.packet import RtpPacket
 from relay.core.rtp.reception import Reception, TrackSpec
 from relay.core.stream import Stream
 from relay.push.feed import Feed, MediaTag
-from relay.push.head import Head
 from relay.push.transcode import AAC_RATE, AAC_SAMPLES, Transcoder
 
 MIB = 1 << 20

@@ -66,14 +66,17 @@ class RtpSender:
 
     def send_access_unit(self, nals: Sequence[bytes], rtp_time: int, now: float) -> list[bytes]:
         """The RTP packets of one picture, the marker on the last; none where `nals` is empty."""
-        payloads = packetize(nals, MAX_PAYLOAD)
+        return self.send_payloads(packetize(nals, MAX_PAYLOAD), rtp_time, now)
+
+    def send_payloads(self, payloads: Sequence[bytes], rtp_time: int, now: float) -> list[bytes]:
+        """The same of a picture that is packed already, by `packetize` with `MAX_PAYLOAD`."""
         return self._send(payloads, rtp_time, now, marker=True)
 
     def send_opus(self, data: bytes, rtp_time: int, now: float) -> list[bytes]:
         """The RTP packet of one Opus packet (RFC 7587 4.2)."""
         return self._send([data], rtp_time, now, marker=False)
 
-    def _send(self, payloads: list[bytes], rtp_time: int, now: float, *, marker: bool) -> list[bytes]:
+    def _send(self, payloads: Sequence[bytes], rtp_time: int, now: float, *, marker: bool) -> list[bytes]:
         self._last = rtp_time, now
         timestamp = (rtp_time + self._rtp_offset) & 0xFFFFFFFF
         packets: list[bytes] = []

@@ -122,7 +122,7 @@ def test_what_is_told_to_reception(name: str) -> None:
     decision = decide(offer(name))
     _, kinds, payload_type, _, rtx, candidates = TABLE[name]
     assert {t.kind for t in decision.tracks} == kinds
-    assert len(decision.candidates) == candidates
+    assert len(decision.transport.candidates) == candidates
     for track in decision.tracks:
         assert track.nack
         if track.kind == "video":

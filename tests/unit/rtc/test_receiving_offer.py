@@ -122,11 +122,11 @@ def test_an_answer_with_one_codec_each() -> None:
     audio, video = decision.tracks
     assert (audio.kind, audio.payload_type, audio.ssrc) == ("audio", 111, 1000)
     assert (video.kind, video.payload_type, video.ssrc, video.other_payload_types) == ("video", 96, 2000, ())
-    assert decision.role == "client"
-    assert decision.remote.ice_lite
+    assert decision.transport.role == "client"
+    assert decision.transport.remote.ice_lite
     assert decision.transport_extension is None  # no a=extmap
     assert not decision.remb
-    assert {(candidate.host, candidate.port) for candidate in decision.candidates} == {("192.0.2.1", 8000)}
+    assert {(candidate.host, candidate.port) for candidate in decision.transport.candidates} == {("192.0.2.1", 8000)}
 
 
 def test_an_answer_with_everything() -> None:
@@ -134,8 +134,8 @@ def test_an_answer_with_everything() -> None:
     video = decision.tracks[1]
     assert (video.payload_type, video.rtx_payload_type) == (98, 99)
     assert (video.other_payload_types, video.other_rtx_payload_types) == ((96,), (97,))
-    assert decision.role == "server"
-    assert decision.remote.ufrag == "uuuu"
+    assert decision.transport.role == "server"
+    assert decision.transport.remote.ufrag == "uuuu"
     assert decision.transport_extension == 2
 
 

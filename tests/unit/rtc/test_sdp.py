@@ -47,7 +47,7 @@ def test_session_level_attributes_hold_for_each_section() -> None:
     lines = [line for line in text.splitlines() if line.startswith(("a=ice-ufrag", "a=ice-pwd", "a=finger", "a=setup"))]
     head, media = without(text, "a=ice-ufrag", "a=ice-pwd", "a=finger", "a=setup").split("m=", 1)
     moved = head + "\r\n".join(dict.fromkeys(lines)) + "\r\nm=" + media
-    assert decide(moved).remote == decide(text).remote
+    assert decide(moved).transport.remote == decide(text).transport.remote
 
 
 def test_an_fmtp_without_its_rtpmap_is_no_harm() -> None:
@@ -56,8 +56,8 @@ def test_an_fmtp_without_its_rtpmap_is_no_harm() -> None:
 
 def test_all_fingerprints_are_kept() -> None:
     text = offer("cr-basic").replace("a=setup", "a=fingerprint:sha-512 aa:bb\r\na=fingerprint:md5 cc:dd\r\na=setup")
-    assert [algorithm for algorithm, _ in decide(text).remote.fingerprints] == ["sha-256", "sha-512"]
-    assert decide(text).remote.fingerprints[1][1] == "AA:BB"
+    assert [algorithm for algorithm, _ in decide(text).transport.remote.fingerprints] == ["sha-256", "sha-512"]
+    assert decide(text).transport.remote.fingerprints[1][1] == "AA:BB"
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_our_own_offer_and_answer_understand_each_other(rtx: int | None) -> None
     told = read_answer(write_answer(decision, LOCAL, session_id=2))
     assert (told.role, told.taken) == ("client", {"audio", "video"})
     assert [c.host for c in told.candidates] == ["192.0.2.9", "2001:db8::9"]
-    assert decide(write_offer(sources, LOCAL, session_id=1, cname="c", candidates=False)).candidates == ()
+    assert decide(write_offer(sources, LOCAL, session_id=1, cname="c", candidates=False)).transport.candidates == ()
 
 
 @settings(max_examples=150, deadline=None)

@@ -1,6 +1,6 @@
-"""The newest moments of a stream since its last key frame: where a push that begins now can start at once.
+"""The newest moments of a stream since its last key frame: where a push or a viewer that begins now can start at once.
 
-Without it a new push waits for the publisher's answer to a PLI, of which there may be one a second. It is bounded in
+Without it a new one waits for the publisher's answer to a PLI, of which there may be one a second. It is bounded in
 media time, since whatever it holds is how far behind live a player of that push begins.
 """
 
