@@ -1,4 +1,4 @@
-"""The `relay` command: serve, publish, token, sink, demo."""
+"""The `relay` command: serve, publish, token, sink, demo, bench."""
 
 import asyncio
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from relay import __version__
+from relay.cli.bench.command import BenchOptions, run_bench
 from relay.cli.demo import DemoOptions, run_demo
 from relay.cli.publish import PublishOptions, run_publish
 from relay.cli.serve import run_serve
@@ -114,6 +115,40 @@ def demo(
 ) -> None:
     """Publisher, relay and CDN in one process: push for some seconds, and say whether everything arrived."""
     raise typer.Exit(asyncio.run(run_demo(DemoOptions(seconds=seconds, push_url=push_url, json=json))))
+
+
+@cli.command()
+def bench(
+    streams: Annotated[str, typer.Option(help="Numbers of streams, one run each.")] = "1,4,8",
+    seconds: Annotated[float, typer.Option(min=1, max=3600, help="Length of what is measured in each run.")] = 15,
+    sender: Annotated[str, typer.Option(help="bursty, spaced or both: how a picture's packets are sent.")] = "both",
+    loss: Annotated[float, typer.Option(min=0, max=50, help="Per cent of packets that publishers leave out.")] = 0,
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(help="gstreamer, janus, NAME=COMMAND, or none; repeat it. [default: those that are installed]"),
+    ] = None,
+    clip: Annotated[
+        Path | None, typer.Option(help="What is sent: H.264 and Opus. [default: the built-in clip]")
+    ] = None,
+    push_url: Annotated[
+        str | None, typer.Option(help="Push to this RTMP server, as in rtmp://127.0.0.1/live, and measure cost alone.")
+    ] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw cost and latency against N: .svg or .png.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object with all figures.")] = False,
+) -> None:
+    """Measure what the relay costs for each stream, and how late its pictures are, beside its peers."""
+    options = BenchOptions(
+        streams=streams,
+        seconds=seconds,
+        sender=sender,
+        loss=loss,
+        clip=clip,
+        push_url=push_url,
+        peers=peer or [],
+        json=json,
+        picture=picture,
+    )
+    raise typer.Exit(asyncio.run(run_bench(options)))
 
 
 def main() -> None:

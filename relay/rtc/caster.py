@@ -107,13 +107,17 @@ class Caster:
         for packet in self.packetize_access_unit(nals, at):
             self.send_packet(packet)
 
-    def send_opus(self, data: bytes, at: float) -> None:
+    def packetize_opus(self, data: bytes, at: float) -> list[bytes]:
+        """The RTP packet of one Opus packet (RFC 7587), and a sender report where one is due."""
         now = self._clock()
-        for packet in self._senders["audio"].send_opus(data, round(at * 48000), now) + self._report("audio", at, now):
+        return self._senders["audio"].send_opus(data, round(at * 48000), now) + self._report("audio", at, now)
+
+    def send_opus(self, data: bytes, at: float) -> None:
+        for packet in self.packetize_opus(data, at):
             self.send_packet(packet)
 
     def send_packet(self, packet: bytes) -> None:
-        """One RTP or RTCP packet that `packetize_access_unit` has made."""
+        """One RTP or RTCP packet that `packetize_access_unit` or `packetize_opus` has made."""
         if self._transport.send(packet):
             self.packets_sent += 1
             self.bytes_sent += len(packet)

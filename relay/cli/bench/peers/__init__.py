@@ -1,0 +1,1 @@
+"""Adapters of other programs to `relay bench`: WHIP in, RTMP out."""

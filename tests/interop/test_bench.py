@@ -1,0 +1,43 @@
+"""`relay bench` as users run it, for a moment."""
+
+import json
+from pathlib import Path
+
+from tests.interop.test_cli import relay_command
+
+
+async def test_a_short_run_measures_the_relay(tmp_path: Path) -> None:
+    picture = tmp_path / "bench.svg"
+    code, out, err = await relay_command(
+        *("bench", "--streams", "1", "--seconds", "3", "--sender", "spaced", "--peer", "none"),
+        *("--json", "--picture", str(picture)),
+    )
+    assert code == 0, out + err
+    told = json.loads(out)
+    (run,) = told["runs"]
+    assert (run["system"], run["sender"], run["streams"], run["good"]) == ("relay", "spaced", 1, True)
+    assert 80 <= run["sent"] <= 100
+    assert (run["lost"], run["changed"], run["holes"]) == (0, 0, 0)
+    assert run["sounds"] > 100
+    assert 0 < run["latency_ms_p50"] <= run["latency_ms_p95"] <= run["latency_ms_p99"]
+    assert run["first_frame_ms"] > 0
+    cpu = run["cpu"]
+    phases = cpu["reception"] + cpu["sound"] + cpu["pushing"]
+    assert 0 < phases < cpu["total"]
+    assert abs(phases + cpu["rest"] - cpu["total"]) < 1e-4
+    assert run["resident_mb"] > 20
+    assert [line["largest_good"] for line in told["summary"]] == [1]
+    assert "reception" in picture.read_text()
+    assert "CPU s per stream-second" in err
+
+
+async def test_what_cannot_be_measured_is_told_before_anything_runs() -> None:
+    for arguments, word in (
+        (("--streams", "0"), "--streams"),
+        (("--sender", "slow"), "--sender"),
+        (("--peer", "nobody"), "--peer"),
+        (("--push-url", "http://x/"), "--push-url"),
+    ):
+        code, _, err = await relay_command("bench", *arguments)
+        assert code == 2
+        assert word in err
