@@ -198,7 +198,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._listener is None or self._finishing:
             return
-        for event in self._publisher.receive(data):
+        for event in self._publisher.receive(data, self._loop.time()):
             match event:
                 case publisher.Closed(code):
                     self._lose(f"the server ended the stream: {code}")

@@ -78,12 +78,12 @@ def _run_publisher(received: list[bytes]) -> tuple[list[object], int]:
     events: list[object] = []
     written = sum(map(len, session.data_to_send()))
     for number, piece in enumerate(received):
-        events += session.receive(piece)
+        events += session.receive(piece, float(number))
         if session.state is State.LIVE and number < 20:
             session.send(8, 0x1000000, b"\xaf\1" + bytes(100))
         written += sum(map(len, session.data_to_send()))
         if session.state is State.ENDED:
-            assert session.receive(piece) == []
+            assert session.receive(piece, float(number)) == []
     for event in events:
         assert KEY not in repr(event)
         assert TOKEN not in repr(event)

@@ -4,6 +4,7 @@ import contextlib
 import random
 import tracemalloc
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -220,19 +221,23 @@ URL = PushUrl.parse("rtmp://cdn.example/live/key")
 SET_CHUNK_SIZE = b"\2\0\0\0\0\0\4\1\0\0\0\0"
 
 
+def hear(peer: Publisher | ServerSession, data: bytes, now: float) -> list[Any]:
+    return peer.receive(data, now) if isinstance(peer, Publisher) else [*peer.receive(data)]
+
+
 @pytest.fixture(params=["publisher", "server"])
 def peer(request: pytest.FixtureRequest) -> Publisher | ServerSession:
     nonce = bytes(NONCE_SIZE)
     subject = Publisher(URL, nonce=nonce) if request.param == "publisher" else ServerSession(nonce=nonce)
-    subject.receive(GREETING)
+    hear(subject, GREETING, 0.0)
     subject.data_to_send()
     return subject
 
 
-def pour(peer: Publisher | ServerSession, data: bytes, times: int) -> bool:
-    """Whether it was told to go."""
-    for _ in range(times):
-        events = peer.receive(data)
+def pour(peer: Publisher | ServerSession, data: bytes, times: int, *, every: float = 10.0) -> bool:
+    """Whether it was told to go. `every`: seconds from one to the next."""
+    for number in range(times):
+        events = hear(peer, data, number * every)
         assert sum(map(len, peer.data_to_send())) <= 20 * len(data) + 100
         if events:
             assert len(events) == 1
@@ -248,7 +253,8 @@ def test_rtmp_chunks_of_one_byte(peer: Publisher | ServerSession):
 
 def test_rtmp_messages_of_no_bytes(peer: Publisher | ServerSession):
     with at_most(8 * MIB):
-        assert not pour(peer, b"\3\0\0\0\0\0\0\x09\1\0\0\0" + b"\xc3" * 10_000, 1)
+        told = pour(peer, b"\3\0\0\0\0\0\0\x09\1\0\0\0" + b"\xc3" * 10_000, 1)
+    assert told == isinstance(peer, Publisher)  # a server has to take as many as a publisher sends
 
 
 def test_rtmp_chunk_streams_without_end(peer: Publisher | ServerSession):
@@ -277,6 +283,49 @@ def test_rtmp_command_of_many_values(peer: Publisher | ServerSession):
     with at_most(4 * MIB):
         head = b"\3\0\0\0" + len(body).to_bytes(3, "big") + b"\x14\0\0\0\0"
         assert pour(peer, SET_CHUNK_SIZE + b"\0\x0f\0\0" + head + body, 1)
+
+
+EMPTY = b"\3\0\0\0\0\0\0\x09\1\0\0\0" + b"\xc3" * 99
+ACKNOWLEDGEMENT = b"\2\0\0\0\0\0\4\3\0\0\0\0\0\0\0\1"
+LARGE = b"\3\0\0\0\0\x80\0\x09\1\0\0\0" + bytes(32768)
+
+
+def publisher_with_large_chunks() -> Publisher:
+    subject = Publisher(URL, nonce=bytes(NONCE_SIZE))
+    subject.receive(GREETING + SET_CHUNK_SIZE + b"\0\1\0\0", 0.0)
+    subject.data_to_send()
+    return subject
+
+
+@pytest.mark.parametrize(
+    ("data", "every", "floods"),
+    [
+        (EMPTY, 0.01, True),  # 10 000 messages of no bytes a second
+        (EMPTY, 1.0, False),
+        (ACKNOWLEDGEMENT, 0.001, True),
+        (ACKNOWLEDGEMENT, 0.01, False),
+        (LARGE, 0.1, True),
+        (LARGE, 1.5, False),
+    ],
+)
+def test_a_server_that_says_more_than_it_has_to(data: bytes, every: float, floods: bool):
+    """What it may say in a minute costs us little; what goes beyond ends the connection with a clear reason."""
+    subject = publisher_with_large_chunks()
+    events = []
+    for number in range(round(60 / every)):
+        events += subject.receive(data, number * every)
+        if events:
+            break
+    reason = "the peer floods: it sends more than commands and acknowledgements need"
+    assert events == ([ProtocolFailed(reason)] if floods else [])
+
+
+def test_a_burst_is_cut_short():
+    """Of a megabyte at once no more than the allowance is read."""
+    subject = publisher_with_large_chunks()
+    (failed,) = subject.receive(EMPTY * 2000, 0.0)
+    assert isinstance(failed, ProtocolFailed)
+    assert subject._peer.chunks_left == -1
 
 
 def test_flv_tag_that_never_ends():

@@ -1,5 +1,8 @@
 """The RTMP chunk stream (Adobe RTMP specification 1.0, section 5.3): messages cut into chunks, and whole again."""
 
+import math
+
+from relay.core.rtmp.allowance import FLOOD
 from relay.core.rtmp.messages import Message, Type
 
 DEFAULT_CHUNK_SIZE = 128
@@ -72,10 +75,12 @@ class ChunkReader:
     it exactly when its next four bytes repeat it.
     """
 
-    __slots__ = ("_buffer", "_max_message", "_max_streams", "_pending", "_streams", "chunk_size")
+    __slots__ = ("_buffer", "_max_message", "_max_streams", "_pending", "_streams", "chunk_size", "chunks_left")
 
     def __init__(self, *, max_message: int, max_streams: int = 32) -> None:
         self.chunk_size = DEFAULT_CHUNK_SIZE
+        self.chunks_left = math.inf
+        """Chunks that may still come; who sets it says how often."""
         self._buffer = bytearray()
         self._max_message = max_message
         self._max_streams = max_streams
@@ -89,6 +94,9 @@ class ChunkReader:
         at = 0
         while (end := self._chunk(at, messages)) is not None:
             at = end
+            self.chunks_left -= 1
+            if self.chunks_left < 0:
+                raise ChunkError(FLOOD)
         del self._buffer[:at]
         return messages
 

@@ -36,6 +36,15 @@ class Peer:
         """The handshake is done."""
         return self._handshake.done
 
+    @property
+    def chunks_left(self) -> float:
+        """Chunks that the other side may still send."""
+        return self._reader.chunks_left
+
+    @chunks_left.setter
+    def chunks_left(self, count: float) -> None:
+        self._reader.chunks_left = count
+
     def start(self) -> None:
         self._out.append(self._handshake.opening())
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from relay.core.push_url import PushUrl
 from relay.core.rtmp import amf0
+from relay.core.rtmp.allowance import BYTES, BYTES_PER_SECOND, CHUNKS, CHUNKS_PER_SECOND, FLOOD, Allowance
 from relay.core.rtmp.messages import Command, Message, Type, parse_command
 from relay.core.rtmp.peer import Peer
 
@@ -79,7 +80,7 @@ Event = Connected | PublishStarted | Refused | Closed | ProtocolFailed
 class Publisher:
     """Sans-I/O: bytes in, events out; write what `data_to_send` gives after every call and at the start."""
 
-    __slots__ = ("_chunk_size", "_fourccs", "_peer", "_stream_id", "_url", "state")
+    __slots__ = ("_bytes", "_chunk_size", "_chunks", "_fourccs", "_peer", "_stream_id", "_url", "state")
 
     def __init__(self, url: PushUrl, *, nonce: bytes, chunk_size: int = 65536, fourccs: tuple[str, ...] = ()) -> None:
         """`nonce`: 1528 random bytes. `chunk_size`: bytes; SRS takes 65536 at most. `fourccs`: of video that may be
@@ -88,6 +89,8 @@ class Publisher:
         self._fourccs = fourccs
         self._chunk_size = chunk_size
         self._peer = Peer(nonce, max_message=MAX_MESSAGE)
+        self._bytes = Allowance(BYTES, BYTES_PER_SECOND)
+        self._chunks = Allowance(CHUNKS, CHUNKS_PER_SECOND)
         self._stream_id = 0
         self.state = State.HANDSHAKE
         self._peer.start()
@@ -96,13 +99,14 @@ class Publisher:
         """Takes what is to be written, in order; suited for `writelines`."""
         return self._peer.data_to_send()
 
-    def receive(self, data: bytes) -> list[Event]:
-        """Never raises: bytes that make no sense give `ProtocolFailed`, and later ones nothing."""
+    def receive(self, data: bytes, now: float) -> list[Event]:
+        """Never raises: bytes that make no sense, or more than a server has to say, give `ProtocolFailed`, and later
+        ones nothing. `now`: seconds on one monotonic clock."""
         if self.state is State.ENDED:
             return []
         events: list[Event] = []
         try:
-            messages = self._peer.receive(data)
+            messages = self._messages(data, now)
             if self.state is State.HANDSHAKE and self._peer.open:
                 self._connect()
             for message in messages:
@@ -127,6 +131,15 @@ class Publisher:
             self._peer.command(0, "FCUnpublish", _FC_UNPUBLISH, None, self._url.stream_name)
             self._peer.command(0, "deleteStream", _DELETE_STREAM, None, self._stream_id)
         self.state = State.ENDED
+
+    def _messages(self, data: bytes, now: float) -> list[Message]:
+        self._bytes.left = self._bytes.fill(now) - len(data)
+        if self._bytes.left < 0:
+            raise ValueError(FLOOD)
+        self._peer.chunks_left = self._chunks.fill(now)
+        messages = self._peer.receive(data)
+        self._chunks.left = self._peer.chunks_left
+        return messages
 
     def _connect(self) -> None:
         request: dict[str, amf0.Value] = {

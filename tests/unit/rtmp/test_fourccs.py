@@ -14,7 +14,7 @@ def connect(*fourccs: str) -> bytes:
     client = Publisher(PushUrl.parse("rtmp://cdn.example/live/key"), nonce=NONCE, fourccs=fourccs)
     server = ServerSession(nonce=NONCE)
     server.receive(b"".join(client.data_to_send()))
-    client.receive(b"".join(server.data_to_send()))
+    client.receive(b"".join(server.data_to_send()), 0.0)
     # Chunks of 128 bytes, each of the later ones behind its type-3 header.
     return b"".join(client.data_to_send()).replace(b"\xc3", b"")
 

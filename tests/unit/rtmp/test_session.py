@@ -59,7 +59,7 @@ class Pair:
             for event in self.server.receive(self._to_server[:size]):
                 self.server_events.append(event)
                 self.on_server(self.server, event)
-            self.client_events += self.client.receive(self._to_client[:size])
+            self.client_events += self.client.receive(self._to_client[:size], 0.0)
             self._to_server, self._to_client = self._to_server[size:], self._to_client[size:]
 
 
@@ -176,7 +176,7 @@ def live() -> Pair:
 def test_a_ping_is_answered():
     pair = live()
     pair.server.ping(77)
-    pair.client.receive(b"".join(pair.server.data_to_send()))
+    pair.client.receive(b"".join(pair.server.data_to_send()), 0.0)
     header, body = pair.client.data_to_send()
     assert header[7] == Type.USER_CONTROL
     assert bytes(body) == bytes.fromhex("0007 0000004d")
@@ -219,7 +219,7 @@ def test_tags_before_the_start_are_the_callers_error():
 @given(st.binary(max_size=400))
 def test_garbage_for_the_client(data):
     client = Publisher(URL, nonce=NONCE)
-    events = client.receive(b"\3" + bytes(3072) + data) + client.receive(data)
+    events = client.receive(b"\3" + bytes(3072) + data, 0.0) + client.receive(data, 1.0)
     assert all(isinstance(event, (ProtocolFailed, Closed, Refused)) for event in events)
 
 
@@ -231,7 +231,7 @@ def test_garbage_for_the_server(data):
 
 
 def test_a_peer_of_another_protocol():
-    (failed,) = Publisher(URL, nonce=NONCE).receive(b"HTTP/1.1 404 Not Found\r\n")
+    (failed,) = Publisher(URL, nonce=NONCE).receive(b"HTTP/1.1 404 Not Found\r\n", 0.0)
     assert isinstance(failed, ProtocolFailed)
     assert "does not speak RTMP" in failed.reason
 
@@ -248,7 +248,7 @@ def test_amf3_commands_are_understood():
 def test_a_window_of_the_peer_is_acknowledged():
     pair = live()
     pair.server._peer.control(Type.WINDOW_ACK_SIZE, u32(100))
-    pair.client.receive(b"".join(pair.server.data_to_send()))
+    pair.client.receive(b"".join(pair.server.data_to_send()), 0.0)
     (header, body) = pair.client.data_to_send()
     assert header[7] == Type.ACKNOWLEDGEMENT
     assert int.from_bytes(body, "big") == pair.client._peer._received
