@@ -1,7 +1,7 @@
 """Callbacks on their way: what is due in the outbox is posted to its receiver, signed (control-api, section 4).
 
 A call succeeds by a 200 within `TIME_LIMIT`; any other answer, a redirect too, is a failure. Calls are few at a time,
-fewer still to one application's receiver, so that one that hangs holds up neither the others nor the relay.
+fewer still to one receiver, so that one that hangs holds up neither the others nor the relay.
 """
 
 import asyncio
@@ -12,20 +12,21 @@ import string
 import time
 from collections import Counter
 
-import httpx
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from relay import __version__
 from relay.api.receivers import Receiver, Receivers
+from relay.api.webhook import Webhook
 from relay.core.callback import TIME_LIMIT, message
-from relay.engine.outbox import Delivery, Outbox, Outcome
+from relay.engine.outbox import Capacity, Delivery, Outbox, Outcome
+from relay.net.resolver import Resolver
 
 log = structlog.get_logger(__name__)
 
 MAX_CALLS = 32
 """At once."""
-MAX_CALLS_PER_APP = 8
+MAX_CALLS_EACH = 8
+"""At once to one receiver."""
 POLL = 5.0
 """Seconds between looks for what nobody told of: rows of a server that was killed."""
 UPKEEP = 60.0
@@ -35,8 +36,6 @@ DATABASE_PAUSE = 1.0
 """Seconds after an error of the database."""
 DRAIN_TIME = 3.0
 """Seconds that `close` gives to what is due."""
-MAX_ANSWER = 16 * 1024
-"""Bytes of an answer's body that are read, for the connection to be used again."""
 
 
 class Dispatcher:
@@ -49,22 +48,22 @@ class Dispatcher:
         self._news = asyncio.Event()
         self._closing = False
         self._calls: dict[asyncio.Task[Outcome], str] = {}
-        """Those under way, with their AppId."""
+        """Those under way, with their receiver's name for `Capacity`."""
         self._ended: list[Outcome] = []
         """Not recorded yet."""
         self._running: asyncio.Task[None] | None = None
         self._upkeep_due = 0.0
 
     async def start(self) -> None:
-        self._client = httpx.AsyncClient(
-            follow_redirects=False,
-            timeout=self._time_limit,
-            limits=httpx.Limits(max_connections=MAX_CALLS, max_keepalive_connections=MAX_CALLS),
-            headers={"Content-Type": "application/json", "User-Agent": f"relay/{__version__}"},
-            # The system's certificates, or those of SSL_CERT_FILE.
-            verify=ssl.create_default_context(),
-            trust_env=False,
-        )
+        # The system's certificates, or those of SSL_CERT_FILE.
+        tls = ssl.create_default_context()
+        resolver = Resolver()
+        self._webhooks = {
+            receiver: Webhook(
+                receiver.url, resolver=resolver, tls=tls, time_limit=self._time_limit, limit=MAX_CALLS_EACH
+            )
+            for receiver in dict.fromkeys(self._receivers)
+        }
         self._outbox.on_added = self._news.set
         self._running = asyncio.create_task(self._run())
 
@@ -82,7 +81,8 @@ class Dispatcher:
         self._running = None
         with contextlib.suppress(SQLAlchemyError, OSError, TimeoutError):
             await self._outbox.settle(self._ended)
-        await self._client.aclose()
+        for webhook in self._webhooks.values():
+            await webhook.close()
 
     def look(self) -> None:
         """Something may be due: have a look now."""
@@ -118,15 +118,14 @@ class Dispatcher:
             self._upkeep_due = now + UPKEEP
             await self._outbox.upkeep()
         while (free := MAX_CALLS - len(self._calls)) > 0:
-            in_flight = Counter(self._calls.values())
-            room = {app_id: MAX_CALLS_PER_APP - calls for app_id, calls in in_flight.items()}
-            deliveries = await self._outbox.claim(room, free, MAX_CALLS_PER_APP)
+            capacity = Capacity(self._receivers.named, Counter(self._calls.values()), MAX_CALLS_EACH)
+            deliveries = await self._outbox.claim(capacity, free)
             if not deliveries:
-                wait = await self._outbox.wait(room)
+                wait = await self._outbox.wait(capacity)
                 return POLL if wait is None else min(max(wait, LEAST_PAUSE), POLL)
             for delivery in deliveries:
                 call = asyncio.create_task(self._call(delivery))
-                self._calls[call] = delivery.event.app_id
+                self._calls[call] = capacity.receiver(delivery.event.app_id)
                 call.add_done_callback(self._called)
         return POLL
 
@@ -158,23 +157,4 @@ class Dispatcher:
         """One call; gives what went wrong, or nothing."""
         nonce = "".join(secrets.choice(string.ascii_letters) for _ in range(4))
         body = message(delivery.event, event_id=delivery.event_id, nonce=nonce, secret=receiver.secret)
-        status = 0
-        try:
-            async with (
-                asyncio.timeout(self._time_limit),
-                self._client.stream("POST", receiver.url, content=body) as answer,
-            ):
-                status = answer.status_code
-                size = 0
-                async for piece in answer.aiter_raw():
-                    size += len(piece)
-                    if size > MAX_ANSWER:
-                        break
-        except (TimeoutError, httpx.TimeoutException):
-            if not status:
-                return f"no answer within {self._time_limit:g} s"
-        except Exception as error:
-            # Whatever a receiver, its name or its certificate brings about; the message could quote the URL.
-            if not status:
-                return f"no answer: {type(error).__name__}"
-        return "" if status == httpx.codes.OK else f"HTTP status {status}"
+        return await self._webhooks[receiver].post(body)

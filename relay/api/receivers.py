@@ -3,7 +3,7 @@
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -48,12 +48,20 @@ class Receivers:
             raise ValueError("there is no receiver in it")
         return cls({name: _receiver(name, entry) for name, entry in document.items()})
 
+    @property
+    def named(self) -> frozenset[str]:
+        """The AppIds with a receiver of their own."""
+        return frozenset(self._receivers) - {EVERY_APP}
+
     def get(self, app_id: str) -> Receiver | None:
         return self._receivers.get(app_id) or self._receivers.get(EVERY_APP)
 
     def wants(self, app_id: str, event: EventType) -> bool:
         receiver = self.get(app_id)
         return receiver is not None and event in receiver.events
+
+    def __iter__(self) -> Iterator[Receiver]:
+        return iter(self._receivers.values())
 
     def __or__(self, other: "Receivers") -> "Receivers":
         """Both; where both know an AppId, the receiver is that of `other`."""

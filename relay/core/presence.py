@@ -57,6 +57,17 @@ _STOPS = {
     (StreamType.SCREEN, "video"): EventType.USER_SCREEN_VIDEO_STREAM_STOP,
 }
 
+ROOM_EVENTS = frozenset(
+    {
+        EventType.ROOM_CREATE,
+        EventType.ROOM_DESTROY,
+        EventType.USER_JOIN_ROOM,
+        EventType.USER_LEAVE_ROOM,
+        *_STARTS.values(),
+        *_STOPS.values(),
+    }
+)
+
 
 def changed(presence: Presence, change: PublisherChange) -> Presence:
     """The room after `change`."""

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, bindparam, delete, exists, func, select, u
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from relay.core.callback import TIME_LIMIT, CallbackEvent, EventType, retry_pause
+from relay.core.presence import ROOM_EVENTS
 from relay.core.push_events import push_events
 from relay.engine.changes import TaskChange
 from relay.engine.database import Database
@@ -45,6 +46,30 @@ class Delivery:
     calls: int
     """Before this one."""
     due: int = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """How many calls more may begin: `limit` at once to each receiver. The applications that are not `named` share
+    one receiver, whose name in `busy` is empty."""
+
+    named: Collection[str]
+    busy: Mapping[str, int]
+    """Calls under way."""
+    limit: int
+
+    def receiver(self, app_id: str) -> str:
+        return app_id if app_id in self.named else ""
+
+    def left(self, receiver: str) -> int:
+        return self.limit - self.busy.get(receiver, 0)
+
+    def condition(self) -> ColumnElement[bool]:
+        """Of rows whose receivers have something left."""
+        full = {receiver for receiver in self.busy if self.left(receiver) <= 0}
+        if "" in full:
+            return callbacks.c.app_id.in_(set(self.named) - full)
+        return callbacks.c.app_id.not_in(full)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +151,10 @@ class Outbox:
             self.stats.pending += len(wanted)
             await connection.execute(callbacks.insert(), [self._row(event, task) for event in wanted])
 
+    def tells_of_rooms(self, app_id: str) -> bool:
+        """Whether anybody is told of anything that happens in the application's rooms."""
+        return any(self._wants(app_id, event) for event in ROOM_EVENTS)
+
     def _row(self, event: CallbackEvent, task: int | None) -> dict[str, Any]:
         return {
             "event_id": secrets.token_hex(16),
@@ -142,30 +171,25 @@ class Outbox:
 
     # out
 
-    async def claim(self, room: Mapping[str, int], limit: int, others: int) -> list[Delivery]:
-        """Up to `limit` events that are due, the oldest first, none of which anybody else will call meanwhile.
-
-        `room`: how many at most of each application; `others`: of one that is not named there.
-        """
-        candidates = await self._candidates(_full(room))
-        left: dict[str, int] = {}
-        chosen: list[int] = []
-        for row_id, app_id in candidates:
-            left.setdefault(app_id, room.get(app_id, others))
-            if left[app_id] > 0 and len(chosen) < limit:
-                left[app_id] -= 1
-                chosen.append(row_id)
-        return await self._take(chosen) if chosen else []
-
-    async def _candidates(self, full: Collection[str]) -> Sequence[tuple[int, str]]:
+    async def claim(self, capacity: Capacity, limit: int) -> list[Delivery]:
+        """Up to `limit` events that are due, the oldest first, none of which anybody else will call meanwhile."""
         query = (
             select(callbacks.c.id, callbacks.c.app_id)
-            .where(*_first_of_sequence(full), callbacks.c.due <= self._now)
+            .where(*_first_of_sequence(), callbacks.c.due <= self._now, capacity.condition())
             .order_by(callbacks.c.id)
             .limit(CANDIDATES)
         )
         async with self._database.read() as connection:
-            return [(row.id, row.app_id) for row in await connection.execute(query)]
+            candidates = (await connection.execute(query)).all()
+        left: dict[str, int] = {}
+        chosen: list[int] = []
+        for row_id, app_id in candidates:
+            receiver = capacity.receiver(app_id)
+            left.setdefault(receiver, capacity.left(receiver))
+            if left[receiver] > 0 and len(chosen) < limit:
+                left[receiver] -= 1
+                chosen.append(row_id)
+        return await self._take(chosen) if chosen else []
 
     async def _take(self, chosen: Sequence[int]) -> list[Delivery]:
         statement = (
@@ -187,9 +211,9 @@ class Outbox:
             for row in sorted(rows, key=lambda row: row.id)
         ]
 
-    async def wait(self, room: Mapping[str, int]) -> float | None:
-        """Seconds until `claim` would find something, for applications that have room; None: nothing waits."""
-        query = select(func.min(callbacks.c.due) - self._now).where(*_first_of_sequence(_full(room)))
+    async def wait(self, capacity: Capacity) -> float | None:
+        """Seconds until `claim` would find something; None: nothing waits for more than the end of a call."""
+        query = select(func.min(callbacks.c.due) - self._now).where(*_first_of_sequence(), capacity.condition())
         async with self._database.read() as connection:
             left = await connection.scalar(query)
         return None if left is None else max(left / 1000, 0.0)
@@ -248,18 +272,13 @@ class Outbox:
         return self._database.now(self._wall())
 
 
-def _first_of_sequence(full: Collection[str]) -> list[ColumnElement[bool]]:
-    """Conditions: pending, nothing before it is, and the application is none of `full`."""
+def _first_of_sequence() -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Conditions: the row is pending, and none before it is."""
     earlier = callbacks.alias("earlier")
     blocked = exists().where(
         earlier.c.sequence == callbacks.c.sequence, earlier.c.id < callbacks.c.id, earlier.c.finished.is_(None)
     )
-    conditions = [callbacks.c.finished.is_(None), ~blocked]
-    return [*conditions, callbacks.c.app_id.not_in(full)] if full else conditions
-
-
-def _full(room: Mapping[str, int]) -> list[str]:
-    return [app_id for app_id, count in room.items() if count <= 0]
+    return callbacks.c.finished.is_(None), ~blocked
 
 
 def _ended(outcome: Outcome) -> dict[str, Any]:

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from relay.api.callbacks import MAX_CALLS_PER_APP, Dispatcher
+from relay.api.callbacks import MAX_CALLS_EACH, Dispatcher
 from relay.api.receivers import Receivers
 from relay.core.callback import CallbackEvent, EventType
 from relay.engine.database import Database, DatabaseUrl
 from relay.engine.outbox import KEEP_DELIVERED, KEEP_GIVEN_UP, LEASE, Outbox
 from relay.engine.schema import callbacks
+from tests.support.certificate import certificate
 from tests.support.eventually import eventually
 from tests.support.http import Response
 from tests.support.postgres import postgres
@@ -156,15 +157,16 @@ async def test_down_for_longer_is_given_up_after_three_calls() -> None:
 async def test_one_that_hangs_holds_up_itself_alone() -> None:
     async with receiving() as slow, receiving() as quick:
         slow.answer = hang
-        settings = json.loads(slow.setting("slow")) | json.loads(quick.setting("*"))
+        settings = json.loads(slow.setting("*")) | json.loads(quick.setting("app"))
         async with delivering(json.dumps(settings), time_limit=0.5) as bench:
-            await bench.add(*(f"room{number}" for number in range(40)), app="slow")
-            await eventually(lambda: slow.open == MAX_CALLS_PER_APP)
+            for number in range(40):
+                await bench.add(f"room{number}", app=f"other{number % 20}")
+            await eventually(lambda: slow.open == MAX_CALLS_EACH)
             await bench.add("a:1", "a:2", "a:3")
             await eventually(lambda: len(quick.accepted) == 3)
             await eventually(lambda: len(slow.calls) == 40, what="one call of each")
             await eventually(lambda: bench.settled(43))
-            assert slow.most_open == MAX_CALLS_PER_APP
+            assert slow.most_open == MAX_CALLS_EACH
             async with bench.database.read() as connection:
                 errors = set(await connection.scalars(select(callbacks.c.error)))
             assert errors == {"", "no answer within 0.5 s"}
@@ -196,6 +198,50 @@ async def test_an_answer_of_any_length_is_an_answer() -> None:
         await bench.add("a:1", "a:2")
         await eventually(lambda: bench.settled(2))
         assert bench.outbox.stats.delivered == 2
+
+
+async def test_an_answer_whose_body_never_ends_is_an_answer() -> None:
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n.")
+            await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with delivering(json.dumps({"app": {"url": url, "secret": SECRET}}), time_limit=0.3) as bench:
+            await bench.add("a:1")
+            await eventually(lambda: bench.settled(1))
+            assert bench.outbox.stats.delivered == 1
+
+
+@pytest.mark.parametrize(("subject", "error"), [("localhost", ""), ("other.example", "no answer: ConnectError")])
+async def test_a_receiver_by_name_shows_a_certificate_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, subject: str, error: str
+) -> None:
+    server, authority = certificate(tmp_path, subject)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    receiver = receiver_down()
+    async with receiver.up(tls=server):
+        url = receiver.url.replace("http://127.0.0.1", "https://localhost")
+        async with delivering(json.dumps({"app": {"url": url, "secret": SECRET}})) as bench:
+            await bench.add("a:1")
+            await eventually(lambda: bench.settled(1))
+            async with bench.database.read() as connection:
+                assert await connection.scalar(select(callbacks.c.error)) == error
+            assert len(receiver.accepted) == (0 if error else 1)
+
+
+async def test_a_name_that_does_not_resolve_holds_up_nobody() -> None:
+    names = {f"a{number}": {"url": f"http://a{number}.invalid/", "secret": SECRET} for number in range(3)}
+    async with receiving() as receiver, delivering(json.dumps(names | json.loads(receiver.setting("*")))) as bench:
+        for app in (*names, "other"):
+            await bench.add("a:1", app=app)
+        await eventually(lambda: len(receiver.accepted) == 1)
+        await eventually(lambda: bench.settled(4))
+        assert bench.outbox.stats.failed_calls == 3
 
 
 async def test_what_nobody_wants_is_not_kept() -> None:

@@ -1,16 +1,10 @@
 import asyncio
 import contextlib
-import datetime
-import ipaddress
 import socket
 import ssl
-from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from relay.core import flv
 from relay.core.flv import Tag
@@ -19,6 +13,7 @@ from relay.core.rtmp.publisher import Connected, PublishStarted, Refused
 from relay.push.connection import HIGH_WATER, Connection, Lost
 from relay.push.sink import Sink, SinkStream
 from relay.push.stall import STALL_TIMEOUT, unacknowledged
+from tests.support.certificate import certificate
 from tests.support.clip import clip_tags
 from tests.support.eventually import eventually
 from tests.support.hostile import Behaviour, HostileServer
@@ -300,59 +295,9 @@ async def test_abort_while_publishing_is_silent():
 # rtmps
 
 
-def certificate(folder: Path, subject: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """A server's context with a certificate for `subject` of an authority of its own, and a client's that trusts it."""
-    now = datetime.datetime.now(datetime.UTC)
-
-    def build(
-        name: str, issuer: str, key: ec.EllipticCurvePrivateKey, by: ec.EllipticCurvePrivateKey, ca: bool
-    ) -> bytes:
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]))
-            .issuer_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, issuer)]))
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(by.public_key()), critical=False)
-        )
-        if ca:
-            usage = x509.KeyUsage(
-                digital_signature=False,
-                content_commitment=False,
-                key_encipherment=False,
-                data_encipherment=False,
-                key_agreement=False,
-                key_cert_sign=True,
-                crl_sign=True,
-                encipher_only=False,
-                decipher_only=False,
-            )
-            builder = builder.add_extension(usage, critical=True)
-        else:
-            address = x509.IPAddress(ipaddress.ip_address(name)) if name[0].isdigit() else x509.DNSName(name)
-            builder = builder.add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        return builder.sign(by, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    pem = folder / "server.pem"
-    pem.write_bytes(
-        build(subject, "test authority", key, ca_key, ca=False)
-        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(pem)
-    client = ssl.create_default_context(
-        cadata=build("test authority", "test authority", ca_key, ca_key, ca=True).decode()
-    )
-    return server, client
-
-
 async def test_rtmps(tmp_path):
-    server, client = certificate(tmp_path, "localhost")
+    server, authority = certificate(tmp_path, "localhost")
+    client = ssl.create_default_context(cafile=authority)
 
     got: list[Tag] = []
     sink = Sink(on_tag=lambda stream, tag, arrival: got.append(tag), tls=server)
@@ -369,7 +314,8 @@ async def test_rtmps(tmp_path):
 
 @pytest.mark.parametrize(("subject", "trusted"), [("localhost", False), ("other.example", True)])
 async def test_a_certificate_that_is_not_accepted(tmp_path, subject, trusted):
-    server, client = certificate(tmp_path, subject)
+    server, authority = certificate(tmp_path, subject)
+    client = ssl.create_default_context(cafile=authority)
 
     sink = Sink(tls=server)
     port = await sink.start()

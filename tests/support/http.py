@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import http
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
@@ -33,7 +34,9 @@ class Response:
 
 
 @contextlib.asynccontextmanager
-async def serving(answer: Callable[[Request], Awaitable[Response]], port: int = 0) -> AsyncIterator[str]:
+async def serving(
+    answer: Callable[[Request], Awaitable[Response]], port: int = 0, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[str]:
     """Gives the base URL."""
     connections: set[asyncio.Task[None]] = set()
 
@@ -62,9 +65,9 @@ async def serving(answer: Callable[[Request], Awaitable[Response]], port: int = 
                 await writer.wait_closed()
             connections.discard(task)
 
-    server = await asyncio.start_server(connected, HOST, port)
+    server = await asyncio.start_server(connected, HOST, port, ssl=tls)
     try:
-        yield f"http://{HOST}:{server.sockets[0].getsockname()[1]}"
+        yield f"{'https' if tls else 'http'}://{HOST}:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
         for task in connections:

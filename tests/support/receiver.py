@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import json
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -94,8 +95,8 @@ class WebhookReceiver:
         return response
 
     @contextlib.asynccontextmanager
-    async def up(self) -> AsyncIterator[None]:
-        async with serving(self.take, port=self.port):
+    async def up(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[None]:
+        async with serving(self.take, self.port, tls):
             yield
 
 

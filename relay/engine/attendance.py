@@ -1,0 +1,132 @@
+"""Who publishes in which room, kept in the database for all its servers, and the room events of each change.
+
+A room is created once, whichever servers its users are at; and who was there when a server was killed still leaves.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+import structlog
+from sqlalchemy import ColumnElement, and_, delete, func, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from relay.core.ident import RoomKey, StreamKey, StreamType
+from relay.core.presence import LeaveReason, PublisherChange, PublisherJoined, PublisherLeft, room_events
+from relay.engine.database import Database
+from relay.engine.outbox import Outbox
+from relay.engine.schema import publishers, servers
+
+log = structlog.get_logger(__name__)
+
+MAX_WAITING = 10_000
+"""Changes not written yet, while the database is away; beyond it they are dropped, and rooms' callbacks with them."""
+PAUSE = 1.0
+"""Seconds after an error of the database."""
+
+
+class Attendance:
+    """Takes changes from `start` to `close`; `close` writes what has come until then. `server`: this one's id."""
+
+    def __init__(self, database: Database, outbox: Outbox, wall: Callable[[], int], server: str) -> None:
+        self._database = database
+        self._outbox = outbox
+        self._wall = wall
+        self._server = server
+        self._waiting: deque[PublisherChange] = deque()
+        self._news = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+        self._closing = False
+
+    def tell(self, change: PublisherChange) -> None:
+        """Called inside a tick: it takes note, no more."""
+        if not self._outbox.tells_of_rooms(change.stream.app_id):
+            return
+        if len(self._waiting) >= MAX_WAITING:
+            log.error("a room's callbacks dropped: the database is away", app_id=change.stream.app_id)
+            return
+        self._waiting.append(change)
+        self._news.set()
+
+    async def start(self) -> None:
+        self._running = asyncio.create_task(self._run())
+
+    async def close(self, limit: float) -> None:
+        """Within `limit` seconds."""
+        if self._running is None:
+            return
+        self._closing = True
+        self._news.set()
+        await asyncio.wait([self._running], timeout=limit)
+        self._running.cancel()
+        await asyncio.wait([self._running])
+        self._running = None
+
+    async def _run(self) -> None:
+        while True:
+            self._news.clear()
+            try:
+                while self._waiting:
+                    await self._write(self._waiting[0], self._server)
+                    self._waiting.popleft()
+            except (SQLAlchemyError, OSError, TimeoutError) as error:
+                log.warning("rooms' callbacks wait for the database", error=type(error).__name__)
+                await asyncio.sleep(PAUSE)
+                continue
+            if self._closing:
+                return
+            await self._news.wait()
+
+    async def forget_dead(self, silent: int) -> None:
+        """Whoever published at another server that has given no sign of life for `silent` milliseconds has left."""
+        living = select(servers.c.id).where(servers.c.heartbeat > self._database.now(self._wall()) - silent)
+        query = select(publishers).where(publishers.c.server != self._server, publishers.c.server.not_in(living))
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).all()
+        for row in rows:
+            key = StreamKey(row.app_id, row.room_id, row.user_id, StreamType(row.stream_type))
+            await self._write(PublisherLeft(key, LeaveReason.CONNECTION_LOST, self._wall()), row.server)
+
+    async def _write(self, change: PublisherChange, server: str) -> None:
+        """One transaction. That a publisher has left is true only of the server that it was last at."""
+        stream = change.stream
+        async with self._database.begin() as connection:
+            await self._lock(connection, stream.room)
+            rows = (await connection.execute(select(publishers).where(_in_room(stream.room)))).all()
+            before, at = {}, {}
+            for row in rows:
+                key = StreamKey(row.app_id, row.room_id, row.user_id, StreamType(row.stream_type))
+                before[key] = frozenset(row.kinds.split())
+                at[key] = row.server
+            if isinstance(change, PublisherLeft) and at.get(stream) != server:
+                return
+            await connection.execute(delete(publishers).where(_is(stream)))
+            if isinstance(change, PublisherJoined):
+                values = {
+                    **stream._asdict(),
+                    "kinds": " ".join(sorted(change.kinds)),
+                    "server": server,
+                    "stream_type": int(stream.stream_type),
+                }
+                await connection.execute(publishers.insert().values(values))
+            await self._outbox.add(connection, room_events(before, change))
+        self._outbox.recorded()
+
+    async def _lock(self, connection: AsyncConnection, room: RoomKey) -> None:
+        """SQLite has one writer at a time anyway."""
+        if not self._database.url.is_sqlite:
+            number = func.hashtextextended("/".join(room), 0)
+            await connection.execute(select(func.pg_advisory_xact_lock(number)))
+
+
+def _in_room(room: RoomKey) -> ColumnElement[bool]:
+    return and_(publishers.c.app_id == room.app_id, publishers.c.room_id == room.room_id)
+
+
+def _is(stream: StreamKey) -> ColumnElement[bool]:
+    return and_(
+        _in_room(stream.room),
+        publishers.c.user_id == stream.user_id,
+        publishers.c.stream_type == int(stream.stream_type),
+    )

@@ -1,0 +1,160 @@
+"""Room events of several servers on one database, on SQLite and on a real PostgreSQL."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import insert, select
+
+from relay.core.ident import StreamKey, StreamType
+from relay.core.presence import LeaveReason, PublisherJoined, PublisherLeft
+from relay.engine.attendance import Attendance
+from relay.engine.database import Database, DatabaseUrl
+from relay.engine.outbox import Outbox
+from relay.engine.schema import callbacks, publishers, servers
+from tests.support.eventually import eventually
+from tests.support.postgres import postgres
+
+NOW = 1_700_000_000_000
+SILENT = 10_000
+ALICE = StreamKey("app", "room", "alice")
+SCREEN = StreamKey("app", "room", "alice", StreamType.SCREEN)
+BOB = StreamKey("app", "room", "bob")
+BOTH = frozenset({"audio", "video"})
+
+
+@pytest.fixture(scope="module")
+def postgres_url() -> Iterator[str]:
+    with postgres() as url:
+        yield url
+
+
+@pytest.fixture(params=["file", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> DatabaseUrl:
+    if request.param == "file":
+        return DatabaseUrl.file(tmp_path / "relay.db")
+    return DatabaseUrl.parse(request.getfixturevalue("postgres_url"))
+
+
+@contextlib.asynccontextmanager
+async def attending(url: DatabaseUrl, *names: str) -> AsyncIterator[tuple[Database, list[Attendance]]]:
+    """Servers of these names on one database, which is empty."""
+    database = Database(url)
+    await database.open()
+    async with database.begin() as connection:
+        for table in (callbacks, publishers, servers):
+            await connection.execute(table.delete())
+    outbox = Outbox(database, lambda app_id, event: True, lambda: NOW)
+    several = [Attendance(database, outbox, lambda: NOW, name) for name in names]
+    for attendance in several:
+        await attendance.start()
+    try:
+        yield database, several
+    finally:
+        for attendance in several:
+            await attendance.close(5)
+        await database.close()
+
+
+async def told(database: Database) -> list[str]:
+    async with database.read() as connection:
+        return list(await connection.scalars(select(callbacks.c.event_type).order_by(callbacks.c.id)))
+
+
+def joined(stream: StreamKey) -> PublisherJoined:
+    return PublisherJoined(stream, BOTH, NOW)
+
+
+def left(stream: StreamKey) -> PublisherLeft:
+    return PublisherLeft(stream, LeaveReason.USER_LEFT, NOW)
+
+
+async def test_one_room_on_two_servers_is_created_once(url: DatabaseUrl) -> None:
+    async with attending(url, "one", "two") as (database, (one, two)):
+        one.tell(joined(ALICE))
+        two.tell(joined(BOB))
+        await eventually(lambda: _count(database, 7))
+        one.tell(left(ALICE))
+        two.tell(left(BOB))
+        await eventually(lambda: _count(database, 14))
+        events = await told(database)
+        assert events.count("RoomCreate") == events.count("RoomDestroy") == 1
+        assert (events[0], events[-1]) == ("RoomCreate", "RoomDestroy")
+        assert events.count("UserJoinRoom") == events.count("UserLeaveRoom") == 2
+
+
+async def test_a_publisher_that_moves_to_another_server_does_not_leave(url: DatabaseUrl) -> None:
+    async with attending(url, "one", "two") as (database, (one, two)):
+        one.tell(joined(ALICE))
+        await eventually(lambda: _count(database, 4))
+        two.tell(joined(ALICE))
+        await eventually(lambda: _at(database, "two"))
+        one.tell(left(ALICE))
+        await one.close(5)
+        assert len(await told(database)) == 4
+        two.tell(left(ALICE))
+        await eventually(lambda: _count(database, 8))
+
+
+async def test_who_was_at_a_server_that_died_has_left(url: DatabaseUrl) -> None:
+    async with attending(url, "dead", "silent", "alive", "new") as (database, (dead, silent, alive, new)):
+        async with database.begin() as connection:
+            now = (await connection.execute(select(database.now(NOW)))).scalar_one()
+            beats = [
+                {"id": "silent", "heartbeat": now - SILENT - 1000},
+                {"id": "alive", "heartbeat": now},
+            ]
+            await connection.execute(insert(servers), beats)
+        for server, stream in ((dead, ALICE), (silent, SCREEN), (alive, BOB)):
+            server.tell(joined(stream))
+            await server.close(5)
+        before = await told(database)
+        await new.forget_dead(SILENT)
+        events = (await told(database))[len(before) :]
+        assert sorted(events) == [
+            "UserAudioStreamStop",
+            "UserLeaveRoom",
+            "UserScreenAudioStreamStop",
+            "UserScreenVideoStreamStop",
+            "UserVideoStreamStop",
+        ]
+        await new.forget_dead(SILENT)
+        assert len(await told(database)) == len(before) + len(events)
+        async with database.read() as connection:
+            assert list(await connection.scalars(select(publishers.c.user_id))) == ["bob"]
+
+
+async def test_many_at_once_leave_nothing_behind(url: DatabaseUrl) -> None:
+    users = [StreamKey("app", "room", f"user{number}") for number in range(10)]
+    async with attending(url, "one", "two") as (database, several):
+        for number, user in enumerate(users):
+            several[number % 2].tell(joined(user))
+            several[number % 2].tell(left(user))
+        await asyncio.gather(*(attendance.close(20) for attendance in several))
+        events = await told(database)
+        assert events.count("RoomCreate") == events.count("RoomDestroy") > 0
+        assert events.count("UserJoinRoom") == events.count("UserLeaveRoom") == 10
+        async with database.read() as connection:
+            assert (await connection.execute(select(publishers))).all() == []
+
+
+async def test_where_nobody_is_told_nothing_is_kept(tmp_path: Path) -> None:
+    async with attending(DatabaseUrl.file(tmp_path / "relay.db")) as (database, _):
+        outbox = Outbox(database, lambda app_id, event: event.value.startswith("Transcode"), lambda: NOW)
+        attendance = Attendance(database, outbox, lambda: NOW, "one")
+        await attendance.start()
+        attendance.tell(joined(ALICE))
+        await attendance.close(5)
+        async with database.read() as connection:
+            assert (await connection.execute(select(publishers))).all() == []
+
+
+async def _count(database: Database, number: int) -> bool:
+    return len(await told(database)) == number
+
+
+async def _at(database: Database, server: str) -> bool:
+    async with database.read() as connection:
+        return set(await connection.scalars(select(publishers.c.server))) == {server}
