@@ -39,7 +39,7 @@ def write_receiving_offer(
     lines += [f"a=candidate:{candidate}" for candidate in local.candidates] + ["a=end-of-candidates"] * complete
     lines += [f"a=rtpmap:{_OPUS} opus/48000/2", f"a=rtcp-fb:{_OPUS} nack", f"a=rtcp-fb:{_OPUS} transport-cc"]
     # SRS, for one, sends mono to those who do not ask for stereo.
-    lines += [f"a=fmtp:{_OPUS} minptime=10;useinbandfec=1;stereo=1;sprop-stereo=1"]
+    lines += [f"a=fmtp:{_OPUS} minptime=10;useinbandfec=1;stereo=1"]
     codecs = list(_video_codecs(enhanced))
     numbers = " ".join(str(number) for number, _ in codecs)
     lines += [f"m=video 9 UDP/TLS/RTP/SAVPF {numbers}", "c=IN IP4 0.0.0.0", *_transport(local, 1)]

@@ -67,11 +67,15 @@ async def post_offer(client: httpx.AsyncClient, endpoint: Endpoint, offer: str) 
         )
     if not body.lstrip().startswith("v=0"):
         raise SubscribeError(Outcome.DENIED, f"{endpoint.host} answered {status} without SDP")
-    resource = None
-    if location := response.headers.get("location"):
-        etag = response.headers.get("etag", "").strip()[:256]
-        resource = Resource(client, endpoint, urljoin(url, location), etag)
-    return Answered(body, counter, resource)
+    return Answered(body, counter, _resource(client, endpoint, url, response))
+
+
+def _resource(client: httpx.AsyncClient, endpoint: Endpoint, url: str, response: httpx.Response) -> "Resource | None":
+    try:
+        location = urljoin(url, response.headers["location"])
+    except (KeyError, ValueError):
+        return None
+    return Resource(client, endpoint, location, response.headers.get("etag", "").strip()[:256])
 
 
 class Resource:
@@ -123,9 +127,11 @@ async def _exchange(
                     url = _follow(url, response.headers["location"], endpoint)
     except TimeoutError:
         raise SubscribeError(Outcome.UNREACHABLE, f"{endpoint.host} did not answer in time") from None
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+    except httpx.HTTPError as error:
         # The text of these may quote the URL.
         raise SubscribeError(Outcome.UNREACHABLE, f"{endpoint.host}: {type(error).__name__}") from None
+    except (httpx.InvalidURL, ValueError):
+        raise SubscribeError(Outcome.DENIED, f"{endpoint.host} named a URL that is none") from None
     raise SubscribeError(Outcome.DENIED, f"{endpoint.host} redirected more than {_MAX_REDIRECTS} times")
 
 

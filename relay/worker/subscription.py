@@ -91,6 +91,7 @@ class SubscriptionRun:
         except NoSuchStream as error:
             self._refused(Outcome.DENIED, str(error), None)
             return
+        self._log.debug("subscribing", host=endpoint.host, attempt=self.subscription.attempts)
         self._attempt = asyncio.create_task(self._subscribe(endpoint))
 
     async def _subscribe(self, endpoint: Endpoint) -> SubscriberSession:

@@ -6,16 +6,17 @@ import string
 from collections.abc import Coroutine
 from types import SimpleNamespace
 from typing import Any, cast
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fastapi import FastAPI
 
 from relay.api.models import GetQuery, StartBody, StopBody, read
 from relay.app.server import make_app
-from relay.core.ident import StreamKey, TaskKey, is_ident
+from relay.core.ident import StreamKey, StreamType, TaskKey, is_ident
 from relay.core.offer import UnknownSession
 from relay.core.push_url import PushUrl
 from relay.core.task import TaskSpec
+from relay.core.whep_source import NoSuchStream, WhepSource, WhepUrls
 from relay.engine.fleet import Fleet
 from relay.rtc.fragment import parse_fragment
 from relay.worker.phases import TickTimes
@@ -197,3 +198,18 @@ def _session_face(root: bytes, data: bytes) -> None:
         assert sent[b"access-control-allow-origin"] == b"*"
     if status == 201:
         assert sent[b"location"].startswith(root)
+
+
+def whep_url(data: bytes) -> None:
+    """A template that is taken gives each stream a URL on its own host, and shows no more than that."""
+    urls = WhepUrls.parse(data.decode("utf-8", "replace"))
+    for app_id in ("app", "h", "other"):
+        for key in (StreamKey(app_id, "room", "user@1"), StreamKey(app_id, "..", "-", StreamType.SCREEN)):
+            try:
+                endpoint = WhepSource(urls).endpoint(key)
+            except NoSuchStream:
+                continue
+            assert endpoint.url.startswith(("http://", "https://"))
+            assert "{" not in endpoint.url
+            assert endpoint.host == urlsplit(endpoint.url).netloc
+            assert urlsplit(endpoint.url).hostname

@@ -1,4 +1,5 @@
-"""Targets of SDP: a publisher's and a viewer's offer, trickle fragments, and the answer our own publisher reads."""
+"""Targets of SDP: a publisher's and a viewer's offer, trickle fragments, and the answers that our own publisher and our
+WHEP player read."""
 
 import socket
 from collections.abc import Collection, Sequence
@@ -10,6 +11,7 @@ from relay.core.offer import OfferRefused
 from relay.core.rtp.reception import Reception
 from relay.rtc import answer, fragment, offer, sdp, viewer_answer
 from relay.rtc.parameters import LocalParameters
+from relay.rtc.receiving_offer import read_receiving_answer
 
 LOCAL = LocalParameters(
     ufrag="abcd",
@@ -94,3 +96,20 @@ def a_fragment(data: bytes) -> None:
 def an_answer(data: bytes) -> None:
     read = offer.read_answer(data.decode("utf-8", "replace"))
     assert read.taken
+
+
+def a_whep_answer(data: bytes) -> None:
+    text = data.decode("utf-8", "replace")
+    try:
+        decision = read_receiving_answer(text)
+    except OfferRefused:
+        decision = read_receiving_answer(text, CODECS)
+    check_candidates(decision.candidates)
+    kinds = [track.kind for track in decision.tracks]
+    assert kinds
+    assert len(kinds) == len(set(kinds))
+    assert decision.role in ("client", "server")
+    for track in decision.tracks:
+        assert track.codec in CODECS or track.kind == "audio"
+    extension, remb = decision.transport_extension, decision.remb
+    Reception(decision.tracks, ssrc=1, cname="relay", transport_extension=extension, remb=remb).feedback(1.0)

@@ -37,6 +37,7 @@ from tests.fuzz.tape import blob
 from tests.fuzz.targets import CORPUS, TARGETS, Target
 from tests.support.clip import flv_clip
 from tests.support.nginx import Nginx, nginx
+from tests.support.whep_answers import ALL_OF_THEM, ONE_EACH
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "sdp"
 MAX_GROWN = 30
@@ -246,6 +247,18 @@ def sdp_seeds() -> None:
                 f"{name}-fragment",
                 b"\1\5" + blob(b"app/room/user/0/s1") + blob(b'"tag"') + blob(b"h") + fragment,
             )
+    for name, text in (("one-each", ONE_EACH), ("all-of-them", ALL_OF_THEM)):
+        put("whep_answer", f"seed-{name}", text.encode())
+        put("whep_answer", f"seed-{name}-vp8", text.replace("H264", "VP8").encode())
+    for name, text in (
+        ("mediamtx", "http://localhost:8889/{RoomId}/{UserId}/whep"),
+        ("srs", "http://localhost:1985/rtc/v1/whep/?app={RoomId}&stream={UserId}-{Stream}"),
+        (
+            "apps",
+            "app:https://h:1/{AppId}/{RoomId}?t={StreamType}\n# c\nhttp://[::1]:8080/{UserId},other:http://i/{UserId}",
+        ),
+    ):
+        put("whep_url", f"seed-{name}", text.encode())
     zone = "a=ice-ufrag:abcd\r\na=candidate:1 1 udp 2130706431 2001:db8::1%\u00e9 50000 typ host\r\n"
     put("sdp_fragment", "case-zone", zone.encode())
     put("whip", "seed-delete", b"\2\4" + blob(b"app/room/user/0/s1") + blob(b"") + blob(b"[::1]:8080"))

@@ -81,6 +81,10 @@ _JSON_WORDS = (
     *(b'{"a":' * 30, b'"\\ud800"', b"\xff", b"1" * 40, b'""', b"{}", b"&AppId=a&RoomId=b&TaskId=%ff"),
 )
 _URL_WORDS = (b"rtmp://", b"rtmps://", b"@", b"[::1]", b":65536", b"?token=", b"%2F", b"/", b"//", b"\xc2\xa0", b"%25")
+_TEMPLATE_WORDS = (
+    *(b"http://", b"https://h/", b"{AppId}", b"{RoomId}", b"{UserId}", b"{StreamType}", b"{Stream}", b"{", b"}"),
+    *(b"app:", b",", b"\n", b"?a=", b"#", b"[::1]", b":65536", b"@", b"%2F", b"\xc2\xa0"),
+)
 _SIGNATURE_WORDS = (
     *(
         b"X-Signature=",
@@ -110,6 +114,8 @@ TARGETS = {
         Target("sdp_fragment", sdp.a_fragment, (PublishError,), max_size=4096, short=1500, words=_SDP_WORDS),
         Target("sdp_answer", sdp.an_answer, (PublishError,), max_size=8192, short=1000, words=_SDP_WORDS),
         Target("sdp_viewer_offer", sdp.a_viewers_offer, (PublishError,), max_size=16384, short=500, words=_SDP_WORDS),
+        Target("whep_answer", sdp.a_whep_answer, (PublishError,), max_size=8192, short=800, words=_SDP_WORDS),
+        Target("whep_url", faces.whep_url, (ValueError,), max_size=2000, short=2000, words=_TEMPLATE_WORDS),
         Target("rtmp_publisher", rtmp.publisher_answers, max_size=4096, short=900, words=_CHUNK_WORDS),
         Target("rtmp_server", rtmp.server_requests, max_size=4096, short=1000, words=_CHUNK_WORDS),
         Target("amf0", rtmp.amf0_values, (Amf0Error,), max_size=4096, short=4000, words=_AMF_WORDS),

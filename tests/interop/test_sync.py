@@ -1,13 +1,11 @@
 """Beep and flash by real publishers, on a clean network and on one that loses 2 %, belong together at nginx-rtmp."""
 
 import contextlib
-import socket
 from collections.abc import AsyncIterator
 from itertools import islice
 from pathlib import Path
 
 import av
-import psutil
 import pytest
 
 from relay.cli import pattern
@@ -15,6 +13,7 @@ from relay.cli.measure import audio_frames, audio_holes, av_offsets, is_monotoni
 from relay.rtc.settings import RtcSettings
 from relay.worker.settings import WorkerSettings
 from tests.support import impairer
+from tests.support.addresses import own_address
 from tests.support.chromium import chromium
 from tests.support.eventually import eventually
 from tests.support.ffmpeg_whip import ffmpeg
@@ -103,12 +102,6 @@ async def _gstreamer(url: str, clip: Path) -> AsyncIterator[None]:
     ticks = "wave=ticks freq=1000 sine-periods-per-tick=100 tick-interval=1000000000"
     async with gstreamer(url, video, f"audiotestsrc is-live=true {ticks} ! audioconvert ! opusenc ! rtpopuspay pt=111"):
         yield
-
-
-def own_address() -> str:
-    """An IPv4 address of this host that is not loopback."""
-    found = (one for some in psutil.net_if_addrs().values() for one in some if one.family == socket.AF_INET)
-    return next(one.address for one in found if not one.address.startswith("127."))
 
 
 PUBLISHERS = {"chromium": _chromium, "ffmpeg": _ffmpeg, "gstreamer": _gstreamer}

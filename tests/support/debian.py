@@ -35,6 +35,7 @@ PROGRAMS: Mapping[str, Program] = {
         ),
     ),
     "postgresql": Program("ls /usr/lib/postgresql/*/bin/initdb", ("postgresql",)),
+    "coturn": Program("command -v turnserver", ("coturn",)),
     "npm": Program("command -v node && command -v npm", ("nodejs", "npm")),
 }
 
