@@ -6,7 +6,7 @@ import gc
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import prometheus_client
@@ -21,17 +21,15 @@ from relay.api.rates import RateLimits
 from relay.api.routes import make_router as make_control_router
 from relay.app.metrics import EngineCollector
 from relay.app.settings import Settings
+from relay.app.workers import Workers
 from relay.core.egress import ANY
 from relay.engine.fleet import Fleet
-from relay.engine.handle import InlineHandle
 from relay.gateway.app_keys import AppKeys
 from relay.gateway.resources import IceServer, allow_everyone
 from relay.gateway.tokens import RoomTokens
 from relay.gateway.whep import make_router as make_whep_router
 from relay.gateway.whip import make_router as make_whip_router
 from relay.net.destinations import Destinations
-from relay.worker.settings import WorkerSettings
-from relay.worker.worker import WorkerEvent
 
 log = structlog.get_logger(__name__)
 
@@ -41,11 +39,8 @@ def wall_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-def make_engine(settings: WorkerSettings) -> Fleet:
-    def make_worker(on_event: Callable[[WorkerEvent], None]) -> InlineHandle:
-        return InlineHandle(settings, on_event)
-
-    return Fleet(make_worker, wall_clock)
+def make_engine(workers: Workers) -> Fleet:
+    return Fleet(lambda on_event: workers.make(on_event, wall_clock), wall_clock)
 
 
 class _App(FastAPI):
@@ -104,13 +99,17 @@ def make_app(
 class _Server(uvicorn.Server):
     """Tells when it listens; inside another program it leaves the signals to that."""
 
-    def __init__(self, app: FastAPI, listener: socket.socket, *, signals: bool) -> None:
+    def __init__(
+        self, app: FastAPI, listener: socket.socket, *, on_signal: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """`on_signal` is waited for between SIGINT or SIGTERM and the end; a second signal ends it at once."""
         # One loop, asyncio's own, whatever else is installed: the one that all figures are of.
         super().__init__(
             uvicorn.Config(app, loop="asyncio", lifespan="on", log_config=None, access_log=False, server_header=False)
         )
         self._listener = listener
-        self._signals = signals
+        self._on_signal = on_signal
+        self._leaving: asyncio.Task[None] | None = None
         self.listening = asyncio.Event()
         host, port = listener.getsockname()[:2]
         self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -130,11 +129,23 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         # Uvicorn would raise them again at the end: a server that was asked to stop, and has, exits with 0.
-        if self._signals:
+        if self._on_signal is not None:
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(number, self.handle_exit, number, None)
+                loop.add_signal_handler(number, self._signalled, number)
         yield
+
+    def _signalled(self, number: int) -> None:
+        if self._leaving is None:
+            self._leaving = asyncio.create_task(self._leave(number))
+        else:
+            self._leaving.cancel()
+            self.handle_exit(number, None)
+
+    async def _leave(self, number: int) -> None:
+        if self._on_signal is not None:
+            await self._on_signal()
+        self.handle_exit(number, None)
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -149,15 +160,17 @@ def _bind(host: str, port: int) -> socket.socket:
 def serve(settings: Settings) -> None:
     """Runs the server until SIGINT or SIGTERM; `OSError` where it cannot bind."""
     with _bind(settings.host, settings.port) as listener:
+        engine = make_engine(Workers(settings.worker(), settings.worker_count, settings.log_level, settings.log_format))
         app = make_app(
-            make_engine(settings.worker()),
+            engine,
             gate=Gate(settings.request_keys, wall_clock),
             rates=settings.rates,
             destinations=Destinations(settings.egress_policy),
             room_keys=settings.room_keys,
             ice_servers=settings.ice_servers,
         )
-        asyncio.run(_Server(app, listener, signals=True).run_here())
+        server = _Server(app, listener, on_signal=lambda: engine.drain(settings.drain_seconds))
+        asyncio.run(server.run_here())
 
 
 @contextlib.asynccontextmanager
@@ -174,7 +187,7 @@ async def running(
     """The server on the running loop, for as long as the context lasts; yields its base URL."""
     with _bind(host, port) as listener:
         app = make_app(engine, gate=gate, rates=rates, destinations=destinations, room_keys=room_keys)
-        server = _Server(app, listener, signals=False)
+        server = _Server(app, listener)
         task = asyncio.create_task(server.run_here())
         listening = asyncio.create_task(server.listening.wait())
         try:

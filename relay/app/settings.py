@@ -1,6 +1,7 @@
 """Every setting of `relay serve`: an environment variable `RELAY_<NAME>`, most of them an option too."""
 
 import ipaddress
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -174,6 +175,12 @@ class Settings(BaseSettings):
     measure_cpu: bool = Field(
         False, description="tell the media phases of /metrics in CPU seconds, for a little more of them"
     )
+    workers: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = Field(
+        1, description="processes that media is spread over by rooms; auto: one per core; 1: the server's own"
+    )
+    drain_seconds: float = Field(
+        0, ge=0, description="seconds that running pushes get to end by themselves after SIGTERM; nobody new is let in"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
     log_format: Literal["text", "json"] = Field("text", description="lines for people, or one JSON object a line")
 
@@ -193,6 +200,11 @@ class Settings(BaseSettings):
         if self.turn_server is not None and not (self.turn_username and self.turn_password.get_secret_value()):
             raise ValueError("turn_server needs turn_username and turn_password (RELAY_TURN_USERNAME, _PASSWORD)")
         return self
+
+    @property
+    def worker_count(self) -> int:
+        """The cores that this process may use, where `workers` is auto."""
+        return len(os.sched_getaffinity(0)) if self.workers == "auto" else self.workers
 
     @property
     def binds_loopback(self) -> bool:

@@ -20,6 +20,7 @@ from rich.live import Live
 from relay.api.actions import VERSION
 from relay.app import logs
 from relay.app.server import make_engine, running
+from relay.app.workers import Workers
 from relay.cli.live import LivePublisher, PublishFailed
 from relay.cli.measure import percentile
 from relay.cli.source import ClipSource, builtin_clip
@@ -69,7 +70,7 @@ class _Demo:
         self._folder = folder
         self._console = console
         self._arrivals = Arrivals()
-        self._engine = make_engine(WorkerSettings(rtc=LOOPBACK, measure_cpu=True))
+        self._engine = make_engine(Workers(WorkerSettings(rtc=LOOPBACK, measure_cpu=True)))
 
     async def run(self) -> Verdict:
         sink = Sink(on_tag=self._arrivals.on_tag, directory=self._folder)

@@ -47,6 +47,7 @@ def serve(
     ] = None,
     udp_ports: Annotated[str | None, typer.Option(help="UDP ports for media, as in 40000-40100.")] = None,
     advertised_address: Annotated[str | None, typer.Option(help="Public IP address for media.")] = None,
+    workers: Annotated[str | None, typer.Option(help="Processes for media; auto: one per core. [default: 1]")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     log_format: Annotated[str | None, typer.Option(help="text or json.")] = None,
 ) -> None:
@@ -57,6 +58,7 @@ def serve(
         "insecure": insecure,
         "udp_ports": udp_ports,
         "advertised_address": advertised_address,
+        "workers": workers,
         "log_level": log_level,
         "log_format": log_format,
     }

@@ -36,6 +36,10 @@ class Load:
             return f"its media loop runs {self.lag * 1000:.0f} ms late"
         return ""
 
+    def __or__(self, other: "Load") -> "Load":
+        """Of two loops: the worse of each figure, and the overruns of both."""
+        return Load(max(self.cpu_share, other.cpu_share), max(self.lag, other.lag), self.overruns + other.overruns)
+
 
 class LoadMeter:
     """Told of each tick as it begins."""

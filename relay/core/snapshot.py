@@ -75,6 +75,21 @@ class TaskSnapshot:
     idle_since: int | None = None
     """Milliseconds since 1970 when the last media came, or the task began; None: media arrives."""
 
+    @classmethod
+    def begun(cls, spec: TaskSpec, lease: Lease, now: int) -> "TaskSnapshot":
+        """A task whose run begins; `now` in milliseconds since 1970."""
+        return cls(
+            spec=spec,
+            state=State.WAITING,
+            has_pushed=lease.has_pushed,
+            stop_reason=StopReason.NONE,
+            start_time=lease.start_time,
+            end_time=0,
+            id=lease.id,
+            generation=lease.generation,
+            idle_since=now - round(lease.idle_for * 1000),
+        )
+
     @property
     def ended(self) -> bool:
         return self.state in ENDED

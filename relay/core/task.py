@@ -139,6 +139,8 @@ TRANSITIONS: dict[State, dict[Event, tuple[State, tuple[Effect, ...]]]] = {
 """An event that a state's row does not name changes nothing there."""
 
 ENDED = frozenset({State.STOPPED, State.FAILED})
+UNDER_WAY = frozenset({State.CONNECTING, State.PUBLISHING, State.PUSHING, State.BACKOFF, State.STOPPING})
+"""Ending it now would cost somebody their stream."""
 CONNECTION_STANDS = frozenset({State.CONNECTING, State.PUBLISHING, State.PUSHING, State.STOPPING})
 
 TIME_LIMITS = {State.CONNECTING: 10.0, State.PUBLISHING: 10.0, State.STOPPING: 1.5}

@@ -1,14 +1,24 @@
 """The engine: a ledger of tasks over a worker."""
 
+import asyncio
+import contextlib
 from collections.abc import Callable
+
+import structlog
 
 from relay.core.ident import RoomKey, StreamKey, TaskKey
 from relay.core.offer import Answered
 from relay.core.snapshot import TaskSnapshot
-from relay.core.task import TaskSpec
+from relay.core.task import UNDER_WAY, TaskSpec
 from relay.engine.handle import WorkerHandle
 from relay.engine.ledger import Ledger
-from relay.worker.worker import WorkerEvent, WorkerStats
+from relay.worker.stats import WorkerStats
+from relay.worker.worker import WorkerEvent
+
+log = structlog.get_logger(__name__)
+
+DRAIN_LOOK = 1.5
+"""Seconds from one look at what still runs to the next: above `engine.child.BEAT`, at which workers tell it."""
 
 
 class Fleet:
@@ -26,9 +36,15 @@ class Fleet:
     async def close(self) -> None:
         await self._worker.close()
 
-    async def drain(self) -> None:
-        """From now on nobody new is let in; what runs goes on."""
+    async def drain(self, limit: float) -> None:
+        """From now on nobody new is let in; returns when no push is under way any more, or after `limit` seconds."""
         await self._worker.drain()
+        log.info("draining", seconds=limit)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit):
+                await asyncio.sleep(DRAIN_LOOK)
+                while UNDER_WAY & self.stats().tasks.keys():  # noqa: ASYNC110  what workers tell comes by itself
+                    await asyncio.sleep(DRAIN_LOOK)
 
     def _on_event(self, event: WorkerEvent) -> None:
         if isinstance(event, TaskSnapshot):

@@ -8,7 +8,8 @@ from relay.core.offer import Answered
 from relay.core.snapshot import TaskSnapshot
 from relay.core.task import Lease, TaskSpec
 from relay.worker.settings import WorkerSettings
-from relay.worker.worker import Worker, WorkerEvent, WorkerStats
+from relay.worker.stats import WorkerStats
+from relay.worker.worker import Worker, WorkerEvent
 
 
 class WorkerHandle(Protocol):
@@ -34,6 +35,16 @@ class WorkerHandle(Protocol):
     async def snapshot(self, key: TaskKey) -> TaskSnapshot | None: ...
     async def drain(self) -> None: ...
     def stats(self) -> WorkerStats: ...
+
+
+CALLS = frozenset(
+    {
+        *("publish", "trickle", "unpublish"),
+        *("subscribe", "trickle_viewer", "unsubscribe"),
+        *("admit", "start_task", "stop_task", "snapshot", "drain"),
+    }
+)
+"""Methods of a handle that reach a worker in another process."""
 
 
 class InlineHandle:

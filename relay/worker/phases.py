@@ -21,6 +21,9 @@ class TickTimes:
     def total(self) -> float:
         return self.reception + self.sound + self.pushing + self.viewing
 
+    def __add__(self, other: "TickTimes") -> "TickTimes":
+        return TickTimes(self.reception + other.reception, self.sound + other.sound, self.pushing + other.pushing)
+
 
 class PhaseClock:
     """Adds up the time from each `begin` or lap to the next lap, by `clock`, to the phase that the lap names."""

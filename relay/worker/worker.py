@@ -10,24 +10,24 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import httpx
 import structlog
 
 from relay.core.ident import RoomKey, StreamKey, TaskKey
-from relay.core.load import Load, LoadMeter
+from relay.core.load import LoadMeter
 from relay.core.offer import Answered, NotTakingWork
 from relay.core.presence import PublisherChange
 from relay.core.snapshot import TaskSnapshot
-from relay.core.task import Lease, State, TaskSpec
+from relay.core.task import Lease, TaskSpec
 from relay.net.destinations import Destinations
 from relay.push.connection import Connection
 from relay.push.run import PushRun
 from relay.rtc.whep import make_client
-from relay.worker.phases import PhaseClock, TickTimes
+from relay.worker.phases import PhaseClock
 from relay.worker.room import Room, Surroundings
 from relay.worker.settings import WorkerSettings
+from relay.worker.stats import WorkerStats
 from relay.worker.subscription import Closing
 
 log = structlog.get_logger(__name__)
@@ -37,20 +37,6 @@ CLOSE_TIME = 2.0
 
 WorkerEvent = TaskSnapshot | PublisherChange
 """All that a worker tells unasked: a task whose state, last error or idleness has changed; a publisher come or gone."""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerStats:
-    """A worker at one moment."""
-
-    publishers: int
-    viewers: int
-    tasks: dict[State, int]
-    """Active tasks by state."""
-    bytes_sent: int
-    """By all tasks since the worker began."""
-    tick: TickTimes
-    load: Load
 
 
 class WorkerFull(Exception):
@@ -239,6 +225,7 @@ class Worker:
             bytes_sent=self._ended_bytes + sum(snapshot.bytes_sent for snapshot in snapshots),
             tick=self._phases.times,
             load=self._load.load,
+            rooms=frozenset(self._rooms),
         )
 
     def _run_of(self, key: TaskKey) -> PushRun | None:

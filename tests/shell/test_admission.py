@@ -74,7 +74,7 @@ async def test_a_repeated_start_is_told_that_the_task_runs_also_where_there_is_n
 async def test_a_draining_relay_lets_nobody_in_and_ends_nothing() -> None:
     async with running_relay() as relay:
         assert await relay.start(NOWHERE) == "ok"
-        await relay.engine.drain()
+        await relay.engine.drain(0)
         status, _, message = await start_late(relay)
         assert status == 429
         assert "about to end" in message

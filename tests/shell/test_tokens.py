@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from relay.app.server import make_engine, running
 from relay.app.settings import Settings
+from relay.app.workers import Workers
 from relay.cli.live import LivePublisher, PublishFailed
 from relay.cli.main import cli
 from relay.cli.source import ClipSource, builtin_clip
@@ -51,7 +52,7 @@ def bearer(text: str) -> dict[str, str]:
 
 @contextlib.asynccontextmanager
 async def relay(room_keys: AppKeys | None = KEYS) -> AsyncIterator[httpx.AsyncClient]:
-    engine = make_engine(WorkerSettings(rtc=LOOPBACK))
+    engine = make_engine(Workers(WorkerSettings(rtc=LOOPBACK)))
     async with (
         running(engine, room_keys=room_keys) as url,
         httpx.AsyncClient(base_url=url, timeout=10) as client,

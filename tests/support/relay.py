@@ -11,6 +11,7 @@ from relay.api.actions import VERSION
 from relay.api.auth import Gate
 from relay.api.rates import RateLimits
 from relay.app.server import make_engine, running
+from relay.app.workers import Workers
 from relay.core.snapshot import TaskSnapshot
 from relay.engine.fleet import Fleet
 from relay.net.destinations import Destinations
@@ -99,11 +100,12 @@ class InlineRelay(Relay):
 async def running_relay(
     settings: WorkerSettings | None = None,
     *,
+    workers: int = 1,
     gate: Gate | None = None,
     rates: RateLimits | None = None,
     destinations: Destinations | None = None,
 ) -> AsyncIterator[InlineRelay]:
-    engine = make_engine(settings or WorkerSettings(rtc=LOOPBACK))
+    engine = make_engine(Workers(settings or WorkerSettings(rtc=LOOPBACK), workers))
     faces: dict[str, Any] = {"gate": gate, "rates": rates, "destinations": destinations}
     async with running(engine, **faces) as url, httpx.AsyncClient(base_url=url, timeout=10) as client:
         yield InlineRelay(url, client, engine)

@@ -1,0 +1,217 @@
+"""Worker processes, one per core, as one worker: rooms are placed by load, and a process that dies is replaced.
+
+Its rooms stay with the replacement, its tasks begin there anew and wait for their publishers; the other processes do
+not notice.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from relay.core.ident import RoomKey, StreamKey, TaskKey
+from relay.core.offer import Answered
+from relay.core.presence import LeaveReason, PublisherJoined, PublisherLeft
+from relay.core.snapshot import TaskSnapshot
+from relay.core.task import Lease, TaskSpec
+from relay.engine import placement
+from relay.engine.process import ProcessHandle, WorkerLost
+from relay.worker.stats import WorkerStats
+from relay.worker.worker import WorkerEvent
+
+log = structlog.get_logger(__name__)
+
+Spawn = Callable[[int, Callable[[WorkerEvent], None], Callable[[ProcessHandle], None]], ProcessHandle]
+"""Makes the handle of the worker of that number; the two are as `ProcessHandle` takes them."""
+
+RETURN_TIMEOUT = 8.0
+"""Seconds that a call for a room waits for the replacement of its worker."""
+RESTART_PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
+"""Seconds before each try to start a process, by the number of tries since one lived for `SETTLED`."""
+SETTLED = 30.0
+FORGET = 5.0
+"""Seconds after its last call at which a room that its worker does not have may be placed anew."""
+
+
+@dataclass(slots=True)
+class _Seat:
+    """One process's place in the pool, whichever process has it."""
+
+    handle: ProcessHandle
+    up: asyncio.Event = field(default_factory=asyncio.Event)
+    since: float = 0.0
+    tries: int = 0
+    rooms: dict[RoomKey, float] = field(default_factory=dict)
+    """With the time of each room's last call."""
+
+
+class WorkerPool:
+    """Implements `engine.handle.WorkerHandle` over `size` processes."""
+
+    def __init__(
+        self, size: int, spawn: Spawn, on_event: Callable[[WorkerEvent], None], wall: Callable[[], int]
+    ) -> None:
+        """`wall` gives milliseconds since 1970."""
+        self._spawn = spawn
+        self._on_event = on_event
+        self._wall = wall
+        self._seats = [_Seat(self._make(number)) for number in range(size)]
+        self._tasks: dict[TaskKey, TaskSnapshot] = {}
+        """Active ones, as last heard of."""
+        self._publishers: set[StreamKey] = set()
+        """Those that have joined, and not left."""
+        self._gone = WorkerStats()
+        """Counters of processes that are no more."""
+        self._replacing: set[asyncio.Task[None]] = set()
+        self._closing = False
+
+    # life
+
+    async def start(self) -> None:
+        """Raises `WorkerLost` where a process cannot be started."""
+        await asyncio.gather(*(self._begin(seat) for seat in self._seats))
+
+    async def close(self) -> None:
+        self._closing = True
+        for task in self._replacing:
+            task.cancel()
+        if self._replacing:
+            await asyncio.wait(self._replacing)
+        await asyncio.gather(*(seat.handle.close() for seat in self._seats))
+
+    async def drain(self) -> None:
+        for seat in self._seats:
+            with contextlib.suppress(WorkerLost):
+                await seat.handle.drain()
+
+    @property
+    def handles(self) -> Sequence[ProcessHandle]:
+        return [seat.handle for seat in self._seats]
+
+    # a worker's words
+
+    async def publish(self, key: StreamKey, offer: str) -> Answered:
+        return await (await self._of(key.room)).publish(key, offer)
+
+    async def trickle(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None:
+        await (await self._of(key.room)).trickle(key, session_id, fragment, etag)
+
+    async def unpublish(self, key: StreamKey, session_id: str) -> bool:
+        return await (await self._of(key.room)).unpublish(key, session_id)
+
+    async def subscribe(self, key: StreamKey, offer: str) -> Answered:
+        return await (await self._of(key.room)).subscribe(key, offer)
+
+    async def trickle_viewer(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None:
+        await (await self._of(key.room)).trickle_viewer(key, session_id, fragment, etag)
+
+    async def unsubscribe(self, key: StreamKey, session_id: str) -> bool:
+        return await (await self._of(key.room)).unsubscribe(key, session_id)
+
+    async def admit(self, spec: TaskSpec, pending: int) -> None:
+        await (await self._of(spec.key.room)).admit(spec, pending)
+
+    async def start_task(self, spec: TaskSpec, lease: Lease) -> None:
+        # Its process may be lost before it tells of the task.
+        self._tasks[spec.key] = TaskSnapshot.begun(spec, lease, self._wall())
+        await (await self._of(spec.key.room)).start_task(spec, lease)
+
+    async def stop_task(self, key: TaskKey, task: int | None = None) -> bool:
+        return await (await self._of(key.room)).stop_task(key, task)
+
+    async def snapshot(self, key: TaskKey) -> TaskSnapshot | None:
+        seat = self._seat_of(key.room)
+        return await seat.handle.snapshot(key) if seat is not None and seat.up.is_set() else self._tasks.get(key)
+
+    def stats(self) -> WorkerStats:
+        return sum((seat.handle.stats() for seat in self._seats if seat.up.is_set()), self._gone)
+
+    # rooms
+
+    def _seat_of(self, room: RoomKey) -> _Seat | None:
+        return next((seat for seat in self._seats if room in seat.rooms), None)
+
+    async def _of(self, room: RoomKey) -> ProcessHandle:
+        """The process that has this room, or has it from now on. Raises `WorkerLost` where none is up in time."""
+        now = asyncio.get_running_loop().time()
+        seat = self._seat_of(room) or self._place(now)
+        seat.rooms[room] = now
+        try:
+            async with asyncio.timeout(RETURN_TIMEOUT):
+                await seat.up.wait()
+        except TimeoutError:
+            raise WorkerLost("the worker of this room is starting again; try again in a moment") from None
+        return seat.handle
+
+    def _place(self, now: float) -> _Seat:
+        candidates = []
+        for number, seat in enumerate(self._seats):
+            stats = seat.handle.stats()
+            for room in [room for room, at in seat.rooms.items() if now - at > FORGET and room not in stats.rooms]:
+                del seat.rooms[room]
+            if seat.up.is_set():
+                candidates.append(placement.Candidate(number, stats.load, len(seat.rooms)))
+        chosen = placement.choose(candidates)
+        return self._seats[chosen or 0]
+
+    # processes
+
+    def _make(self, number: int) -> ProcessHandle:
+        return self._spawn(number, self._heard, self._lost)
+
+    async def _begin(self, seat: _Seat) -> None:
+        await seat.handle.start()
+        seat.since = asyncio.get_running_loop().time()
+        seat.up.set()
+
+    def _heard(self, event: WorkerEvent) -> None:
+        match event:
+            case PublisherJoined(stream):
+                self._publishers.add(stream)
+            case PublisherLeft(stream):
+                self._publishers.discard(stream)
+            case TaskSnapshot() if event.active:
+                self._tasks[event.spec.key] = event
+            case TaskSnapshot():
+                known = self._tasks.get(event.spec.key)
+                if known is not None and known.id == event.id:
+                    del self._tasks[event.spec.key]
+        self._on_event(event)
+
+    def _lost(self, handle: ProcessHandle) -> None:
+        seat = self._seats[handle.number]
+        seat.up.clear()
+        self._gone += handle.stats().counters
+        lasted = asyncio.get_running_loop().time() - seat.since
+        seat.tries = 0 if lasted > SETTLED else seat.tries + 1
+        # What is true from now on: the publishers are gone, and nothing is pushed until they are back.
+        now = self._wall()
+        for stream in [stream for stream in self._publishers if stream.room in seat.rooms]:
+            self._heard(PublisherLeft(stream, LeaveReason.CONNECTION_LOST, now))
+        for snapshot in self._of_seat(seat):
+            self._heard(snapshot.cut_off(now))
+        if not self._closing:
+            task = asyncio.create_task(self._replace(seat))
+            self._replacing.add(task)
+            task.add_done_callback(self._replacing.discard)
+
+    def _of_seat(self, seat: _Seat) -> list[TaskSnapshot]:
+        return [snapshot for key, snapshot in self._tasks.items() if key.room in seat.rooms]
+
+    async def _replace(self, seat: _Seat) -> None:
+        while True:
+            await asyncio.sleep(RESTART_PAUSES[min(seat.tries, len(RESTART_PAUSES) - 1)])
+            seat.handle = self._make(seat.handle.number)
+            try:
+                await seat.handle.start()
+                break
+            except WorkerLost as lost:
+                seat.tries += 1
+                log.error("a worker process could not be replaced", worker=seat.handle.number, reason=str(lost))
+        for snapshot in self._of_seat(seat):
+            with contextlib.suppress(WorkerLost):
+                await seat.handle.start_task(snapshot.spec, snapshot.lease(self._wall()))
+        seat.since = asyncio.get_running_loop().time()
+        seat.up.set()

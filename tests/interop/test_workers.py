@@ -1,0 +1,179 @@
+"""Worker processes: rooms are spread over them, and one that is killed costs the others nothing."""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator
+
+import psutil
+import pytest
+
+from relay.cli.live import PublishFailed
+from relay.cli.measure import access_units, audio_frames, audio_holes, is_monotonic
+from relay.cli.source import ClipSource, builtin_clip
+from relay.core.flv import Tag
+from relay.engine.link import Hello
+from relay.engine.process import ProcessHandle, WorkerLost
+from relay.push.sink import Sink, SinkStream
+from relay.worker.settings import WorkerSettings
+from tests.support.eventually import eventually
+from tests.support.publishing import User
+from tests.support.relay import LOOPBACK, InlineRelay, Relay, running_relay
+
+ROOMS = ("one", "two", "three", "four")
+
+
+def workers() -> list[psutil.Process]:
+    return [
+        child
+        for child in psutil.Process().children()
+        if child.status() != psutil.STATUS_ZOMBIE and "relay.app.worker_process" in child.cmdline()
+    ]
+
+
+class Cdn:
+    """Tags by stream key, as our sink sees them."""
+
+    def __init__(self) -> None:
+        self.sink = Sink(on_tag=self._on_tag, on_start=self._on_start)
+        self.starts: dict[str, int] = {}
+        self.tags: dict[str, list[Tag]] = {}
+
+    def _on_start(self, stream: SinkStream) -> None:
+        self.starts[stream.key] = self.starts.get(stream.key, 0) + 1
+        self.tags[stream.key] = []
+
+    def _on_tag(self, stream: SinkStream, tag: Tag, arrival: float) -> None:
+        self.tags[stream.key].append(tag)
+
+    @property
+    def on(self) -> set[str]:
+        return {key for _, key in self.sink.streams}
+
+
+@contextlib.asynccontextmanager
+async def four_pushes() -> AsyncIterator[tuple[InlineRelay, Cdn, dict[str, User]]]:
+    """A relay of two workers, and in each of four rooms a user whose stream is pushed."""
+    cdn = Cdn()
+    port = await cdn.sink.start()
+    users: dict[str, User] = {}
+    try:
+        async with running_relay(workers=2) as relay:
+            for room in ROOMS:
+                assert await relay.start(f"rtmp://127.0.0.1:{port}/live/{room}", room=room) == "ok"
+                users[room] = await join(relay, room)
+            for room in ROOMS:
+                await pushing(relay, room)
+            yield relay, cdn, users
+            for user in users.values():
+                if user.live.caster.closed_reason is None:
+                    await user.leave()
+                else:
+                    await user.pause()
+    finally:
+        await cdn.sink.close()
+
+
+async def join(relay: Relay, room: str) -> User:
+    user = User(ClipSource(builtin_clip()))
+    await user.join(relay.whip_url(room=room))
+    return user
+
+
+async def rejoin(relay: Relay, room: str) -> User:
+    """As publishers do: where the relay is not ready, again."""
+
+    async def joined() -> User | None:
+        with contextlib.suppress(PublishFailed):
+            return await join(relay, room)
+        return None
+
+    return await eventually(joined, within=30, every=0.2, what="the publisher is let in again")
+
+
+async def pushing(relay: Relay, room: str) -> None:
+    async def is_pushing() -> bool:
+        return (await relay.states(room=room))[:2] == (2, 5)
+
+    await eventually(is_pushing, what=f"room {room} is pushed")
+
+
+def digests(user: User, tags: list[Tag]) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
+    """What was sent from the first picture on that arrived, and what arrived."""
+    arrived = access_units(tags)
+    first = user.sent.index(arrived[0])
+    return user.sent[first : first + len(arrived)], arrived
+
+
+async def test_a_killed_worker_costs_the_other_nothing_and_its_tasks_push_again() -> None:
+    async with four_pushes() as (relay, cdn, users):
+
+        async def counted() -> bool:
+            stats = relay.engine.stats()
+            return stats.publishers == 4 and len(stats.rooms) == 4
+
+        await eventually(counted, what="both workers' figures together")
+        sent_before = relay.engine.stats().bytes_sent
+        victim, survivor = workers()
+        victim.kill()
+        await eventually(lambda: len(cdn.on) == 2, what="the CDN sees two streams end")
+        kept, lost = sorted(cdn.on), sorted(set(ROOMS) - cdn.on)
+        for room in lost:
+            assert (await relay.states(room=room))[:2] == (2, 1), "Get tells that nothing is pushed"
+            await users[room].vanish()
+            users[room] = await rejoin(relay, room)
+        for room in lost:
+            await pushing(relay, room)
+            assert cdn.starts[room] == 2
+        assert survivor in workers()
+        assert len(workers()) == 2
+        await eventually(
+            lambda: relay.engine.stats().bytes_sent > sent_before, what="what was counted is not forgotten"
+        )
+        for room in kept:
+            assert cdn.starts[room] == 1
+            await users[room].pause()
+            sent = len(users[room].sent)
+
+            def all_there(room: str = room, sent: int = sent) -> bool:
+                tags = cdn.tags[room]
+                units = access_units(tags)
+                return bool(units) and users[room].sent[sent - 1] == units[-1]
+
+            await eventually(all_there, what="the last picture arrives")
+            expected, arrived = digests(users[room], cdn.tags[room])
+            assert arrived == expected, "every picture, byte for byte"
+            assert not audio_holes(cdn.tags[room])
+            assert is_monotonic(audio_frames(cdn.tags[room]))
+        for room in ROOMS:
+            assert (await relay.stop(room=room)).status_code == 200
+
+
+async def test_a_hung_worker_is_replaced() -> None:
+    lost = asyncio.Event()
+    handle = ProcessHandle(
+        [sys.executable, "-m", "relay.app.worker_process"],
+        Hello(0, WorkerSettings(rtc=LOOPBACK), "info", "text"),
+        lambda event: None,
+        lambda handle: lost.set(),
+        silence=2.0,
+    )
+    await handle.start()
+    try:
+        assert handle.pid is not None
+        psutil.Process(handle.pid).suspend()
+        await asyncio.wait_for(lost.wait(), 10)
+        assert handle.pid is None
+    finally:
+        await handle.close()
+
+
+async def test_a_program_that_is_no_worker_is_told() -> None:
+    handle = ProcessHandle(
+        [sys.executable, "-c", "pass"],
+        Hello(0, WorkerSettings(rtc=LOOPBACK), "info", "text"),
+        lambda event: None,
+        lambda handle: None,
+    )
+    with pytest.raises(WorkerLost, match="did not start"):
+        await handle.start()
