@@ -24,6 +24,9 @@ log = structlog.get_logger(__name__)
 
 MAX_BODY = 64 * 1024
 """Bytes."""
+MAX_UNREAD = 1024 * 1024
+"""Bytes of a refused request's body that are still taken: a connection that closes with some unread is reset, and the
+answer may be lost with it."""
 ALLOWED = "GET, HEAD, POST, OPTIONS"
 _RESERVED = frozenset({"Action", "Version"})
 _SIGNATURE_PREFIX = "X-"
@@ -36,6 +39,37 @@ def make_router(engine: Engine, gate: Gate, rates: RateLimits, destinations: Des
     router = APIRouter()
     router.routes.append(Route("/", _Control(engine, gate, rates, destinations), include_in_schema=False))
     return router
+
+
+class _Body:
+    """A request's body, read once."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._ended = False
+
+    async def read(self) -> bytes:
+        """Raises `ApiError` where it is too large."""
+        body = bytearray()
+        while not self._ended:
+            body += await self._piece()
+            if len(body) > MAX_BODY:
+                raise errors.body_too_large(MAX_BODY)
+        return bytes(body)
+
+    async def drain(self) -> None:
+        """Takes what has not been read."""
+        size = 0
+        while not self._ended and size < MAX_UNREAD:
+            size += len(await self._piece())
+
+    async def _piece(self) -> bytes:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        self._ended = not message.get("more_body", False)
+        piece: bytes = message.get("body", b"")
+        return piece
 
 
 class _Control:
@@ -63,11 +97,13 @@ class _Control:
         request_id = new_request_id()
         action = request.query_params.get("Action", "")
         version = request.query_params.get("Version", "")
+        body = _Body(request.receive)
         try:
-            result = await self._result(request, action, version)
+            result = await self._result(request, body, action, version)
         except ClientDisconnect:
             raise
         except errors.ApiError as error:
+            await body.drain()
             log.info("request refused", request_id=request_id, action=action[:64], code=error.code)
             return failure(error, request_id=request_id, action=action, version=version)
         except Exception:
@@ -75,7 +111,7 @@ class _Control:
             return failure(errors.internal_error(), request_id=request_id, action=action, version=version)
         return success(result, request_id=request_id, action=action, version=version)
 
-    async def _result(self, request: Request, action: str, version: str) -> Any:
+    async def _result(self, request: Request, body: _Body, action: str, version: str) -> Any:
         """What can be wrong is looked for in the documented order of the gateway's errors."""
         if not action:
             raise errors.missing_parameter("Action")
@@ -84,11 +120,11 @@ class _Control:
         claim = self._gate.claim(request)
         handler = _find(request.method, action, version)
         key = self._gate.key(claim)
-        body = await _body(request)
-        caller = self._gate.prove(claim, key, body)
+        content = await body.read()
+        caller = self._gate.prove(claim, key, content)
         # Only now: a stranger must not use up what a key may ask.
         await self._rates.admit(action, caller)
-        return await handler(Context(self._engine, caller, self._destinations), _fields(request, body))
+        return await handler(Context(self._engine, caller, self._destinations), _fields(request, content))
 
 
 def _find(method: str, action: str, version: str) -> Action:
@@ -100,15 +136,6 @@ def _find(method: str, action: str, version: str) -> Action:
         if action in MIXED_STREAM_ACTIONS:
             raise errors.mixed_streams_not_offered(action)
     raise errors.invalid_action_or_version(action, version)
-
-
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise errors.body_too_large(MAX_BODY)
-    return bytes(body)
 
 
 def _fields(request: Request, body: bytes) -> Mapping[str, Any]:

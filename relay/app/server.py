@@ -33,6 +33,10 @@ from relay.net.destinations import Destinations
 
 log = structlog.get_logger(__name__)
 
+KEEP_ALIVE = 75
+"""Seconds that an idle connection is kept, as nginx does. Node closes its own after 5: a server that does so just then
+meets requests on their way, and the SDK shows its caller "socket hang up"."""
+
 
 def wall_clock() -> int:
     """Milliseconds since 1970."""
@@ -105,7 +109,15 @@ class _Server(uvicorn.Server):
         """`on_signal` is waited for between SIGINT or SIGTERM and the end; a second signal ends it at once."""
         # One loop, asyncio's own, whatever else is installed: the one that all figures are of.
         super().__init__(
-            uvicorn.Config(app, loop="asyncio", lifespan="on", log_config=None, access_log=False, server_header=False)
+            uvicorn.Config(
+                app,
+                loop="asyncio",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=KEEP_ALIVE,
+            )
         )
         self._listener = listener
         self._on_signal = on_signal

@@ -133,6 +133,24 @@ async def test_one_connection_serves_many_requests_also_after_a_refusal() -> Non
         await writer.wait_closed()
 
 
+async def test_a_refusal_that_needs_no_body_comes_after_it() -> None:
+    """What is left unread makes the kernel reset a connection that closes, and the client may lose the answer."""
+    async with running_relay() as relay:
+        host, port = relay.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(f"POST /?Action=Nothing&Version={VERSION} HTTP/1.1\r\nHost: h\r\n".encode())
+        writer.write(b"Connection: close\r\nContent-Length: 400000\r\n\r\n")
+        for _ in range(4):
+            await writer.drain()
+            assert not reader._buffer  # type: ignore[attr-defined]  # nothing has come yet
+            writer.write(b"x" * 100_000)
+        answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 404")
+        assert b"InvalidActionOrVersion" in answer
+        writer.close()
+        await writer.wait_closed()
+
+
 async def test_a_client_that_leaves_amid_its_body_is_no_error() -> None:
     with structlog.testing.capture_logs() as logs:
         async with running_relay() as relay:

@@ -60,5 +60,5 @@ async def serving(folder: Path, **settings: str) -> AsyncIterator[RelayProcess]:
 def _url(log: Path, process: subprocess.Popen[bytes]) -> str | None:
     """The base URL, once the log tells it."""
     assert process.poll() is None, log.read_text()
-    found = re.search(r"serving.*url=(http://[\d.:]+)", log.read_text())
+    found = re.search(r"""url(?:=|": ")(http://[\d.:]+)""", log.read_text())
     return found[1] if found else None
