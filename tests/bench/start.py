@@ -101,8 +101,11 @@ class Load:
     async def _call(self, action: str, asked: dict[str, Any], due: float, into: list[float]) -> None:
         status, content = await self.client.call(action, asked)
         into.append(asyncio.get_running_loop().time() - due)
-        if status != 200 or json.loads(content)["Result"] != "ok":
-            self.wrong[f"{action} {status} {content[:200]!r}"] += 1
+        answer = json.loads(content)
+        if status != 200:
+            self.wrong[answer["ResponseMetadata"]["Error"]["Message"]] += 1
+        elif answer["Result"] != "ok":
+            self.wrong[answer["Result"]] += 1
 
 
 @contextlib.asynccontextmanager
