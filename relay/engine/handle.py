@@ -1,5 +1,6 @@
 """The one thing a cluster has to implement: a worker that is somewhere. Here: in this process."""
 
+import inspect
 from collections.abc import Callable
 from typing import Protocol
 
@@ -37,13 +38,10 @@ class WorkerHandle(Protocol):
     def stats(self) -> WorkerStats: ...
 
 
-CALLS = frozenset(
-    {
-        *("publish", "trickle", "unpublish"),
-        *("subscribe", "trickle_viewer", "unsubscribe"),
-        *("admit", "start_task", "stop_task", "snapshot", "drain"),
-    }
-)
+CALLS = frozenset(name for name, method in vars(WorkerHandle).items() if inspect.iscoroutinefunction(method)) - {
+    "start",
+    "close",
+}
 """Methods of a handle that reach a worker in another process."""
 
 
