@@ -1,8 +1,8 @@
-"""SRTP datagrams off the sockets of one session, each with its arrival time.
+"""SRTP datagrams off the sockets of one session, decrypted, each with its arrival time.
 
 Two ways. `HookReader`: the event loop wakes for each readable socket and the protocol hands SRTP over (any platform,
 any loop). `BatchReader`: after the handshake the sockets are taken off the loop and read by `recvmmsg` once a tick:
-no wake-up per packet, and the kernel's own arrival time.
+no wake-up per packet, no copy of what is encrypted, and the kernel's own arrival time.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from relay.rtc.recvmmsg import BatchSocket, available
+from relay.rtc.srtp import SrtpInput
 from relay.rtc.udp import UdpTransport
 
 _LIMIT = 4096
@@ -24,8 +25,11 @@ class DatagramReader:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._held: list[tuple[float, bytes]] = []
+        self._srtp: SrtpInput | None = None
         self.overflow = 0
         """Datagrams dropped because nobody drained."""
+        self.refused = 0
+        """Datagrams that SRTP refused."""
 
     def received(self, data: bytes) -> None:
         """Takes one SRTP or SRTCP datagram that the event loop has just read."""
@@ -34,20 +38,28 @@ class DatagramReader:
         else:
             self.overflow += 1
 
-    def attach(self, sockets: Sequence[UdpTransport]) -> None:
-        """The handshake is done: `sockets` may be read in another way from now on."""
+    def attach(self, sockets: Sequence[UdpTransport], srtp: SrtpInput) -> None:
+        """The handshake is done: packets can be decrypted, and `sockets` read in another way."""
+        self._srtp = srtp
 
     def drain(self, now: float) -> list[tuple[float, bytes]]:
-        """Everything that came since the last call, in order: arrival in seconds on the loop's clock, datagram."""
+        """Everything that came since the last call, in order: arrival in seconds on the loop's clock, RTP or RTCP in
+        the clear. Before `attach` there is nothing."""
+        srtp = self._srtp
+        if srtp is None or not self._held:
+            return []
         held, self._held = self._held, []
-        return held
+        plain = [(arrival, packet) for arrival, data in held if (packet := srtp.open(data)) is not None]
+        self.refused += len(held) - len(plain)
+        return plain
 
     def close(self) -> None:
         self._held = []
+        self._srtp = None
 
 
 class HookReader(DatagramReader):
-    """The event loop reads; `drain` only takes the list."""
+    """The event loop reads; `drain` decrypts what it has read."""
 
 
 class BatchReader(DatagramReader):
@@ -57,11 +69,12 @@ class BatchReader(DatagramReader):
         super().__init__(clock)
         self._sockets: list[BatchSocket] = []
 
-    def attach(self, sockets: Sequence[UdpTransport]) -> None:
+    def attach(self, sockets: Sequence[UdpTransport], srtp: SrtpInput) -> None:
+        super().attach(sockets, srtp)
         for transport in sockets:
             if not transport.is_closing():
                 transport.detach()
-                self._sockets.append(BatchSocket(transport))
+                self._sockets.append(BatchSocket(transport, srtp))
 
     def drain(self, now: float) -> list[tuple[float, bytes]]:
         got = super().drain(now)
@@ -69,7 +82,7 @@ class BatchReader(DatagramReader):
         offset = time.time() - self._clock()
         for sock in self._sockets:
             count = len(got)
-            sock.read(got, now, offset)
+            self.refused += sock.read(got, now, offset)
             busy += len(got) > count
         if busy > 1:
             got.sort(key=lambda item: item[0])

@@ -14,6 +14,7 @@ from typing import Any
 
 import cffi  # type: ignore[import-untyped]  # it ships no types
 
+from relay.rtc.srtp import MAX_PROTECTED, MIN_PROTECTED, SrtpInput
 from relay.rtc.udp import MAX_DATAGRAM, UdpTransport
 
 _BATCH = 64
@@ -22,7 +23,10 @@ _ROUNDS = 16
 _NAME = 28  # sizeof(struct sockaddr_in6)
 _CONTROL = 64
 _SO_TIMESTAMPNS = 35  # <asm-generic/socket.h>; Python 3.11's socket module has no name for it
-_STAMP = struct.Struct("=QiiQQ")  # struct cmsghdr, then struct timespec
+# struct cmsghdr (length, level and type), then struct timespec, in words of 64 bits.
+_STAMP_WORDS = _CONTROL // 8
+_STAMPED = socket.SOL_SOCKET | _SO_TIMESTAMPNS << 32
+_HEADER_WORDS, _LENGTH_WORD = 16, 14  # of 32 bits, in struct mmsghdr
 _MSG_DONTWAIT = 0x40
 
 _DECLARATIONS = """
@@ -75,7 +79,13 @@ class _Buffers:
             header.msg_controllen = _CONTROL
         self.payload = ffi.buffer(self._payload)
         self.names = ffi.buffer(self._names)
-        self.control = ffi.buffer(self._control)
+        # Of all messages at once: the first two bytes, the lengths, what the time stamps consist of.
+        self.beginnings = memoryview(self.payload).cast("B").cast("H")[:: MAX_DATAGRAM // 2]
+        self.lengths = memoryview(ffi.buffer(self.headers)).cast("B").cast("I")[_LENGTH_WORD::_HEADER_WORDS]
+        stamps = memoryview(ffi.buffer(self._control)).cast("B").cast("Q")
+        self.stamp_kinds, self.seconds, self.nanoseconds = (stamps[word::_STAMP_WORDS] for word in (1, 2, 3))
+        self.packets = [self._payload + i * MAX_DATAGRAM for i in range(_BATCH)]
+        self.sizes = [ffi.cast("int *", ffi.addressof(self.headers[i], "msg_len")) for i in range(_BATCH)]
         # The kernel writes lengths and flags into the headers: this puts them back in one copy.
         self.header_size = ffi.sizeof("struct mmsghdr")
         self.header_bytes = ffi.buffer(self.headers)
@@ -90,52 +100,78 @@ def _buffers() -> _Buffers:
 class BatchSocket:
     """Reads one detached `UdpTransport`."""
 
-    def __init__(self, transport: UdpTransport) -> None:
+    def __init__(self, transport: UdpTransport, srtp: SrtpInput) -> None:
         self._transport = transport
+        self._srtp = srtp
         self._descriptor = transport.sock.fileno()
         transport.sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
 
-    def read(self, into: list[tuple[float, bytes]], now: float, realtime_offset: float) -> None:
-        """Appends SRTP and SRTCP datagrams as (arrival, datagram) and gives all others to the socket's protocol.
+    def read(self, into: list[tuple[float, bytes]], now: float, realtime_offset: float) -> int:
+        """Appends RTP and RTCP in the clear as (arrival, packet), and gives what is no SRTP to the socket's protocol.
+        Returns how many packets were refused.
 
         `realtime_offset` is CLOCK_REALTIME minus the clock of `now`: the kernel stamps in the former. A stamp that a
         step of that clock has moved out of the last minute, or into the future, becomes `now`.
         """
         buffers = _buffers()
-        payload, control, unpack = buffers.payload, buffers.control, _STAMP.unpack_from
+        refused = 0
         for _ in range(_ROUNDS):
             if self._transport.is_closing():
-                return
+                break
             count = buffers.call(self._descriptor, buffers.headers, _BATCH, _MSG_DONTWAIT, buffers.ffi.NULL)
             if count <= 0:
                 if count < 0 and buffers.ffi.errno not in (errno.EAGAIN, errno.EINTR):
                     self._transport.protocol.error_received(OSError(buffers.ffi.errno, "recvmmsg"))
-                return
-            others: list[tuple[bytes, tuple[str, int]]] = []
-            headers = buffers.headers
-            for i in range(count):
-                start = i * MAX_DATAGRAM
-                length = headers[i].msg_len
-                data = payload[start : start + length]
-                if not 0 < length < MAX_DATAGRAM:  # empty, or cut
-                    continue
-                if not 127 < data[0] < 192:
-                    others.append((data, self._sender(buffers, i)))
-                    continue
-                arrival = now
-                _, level, kind, seconds, nanoseconds = unpack(control, i * _CONTROL)
-                if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
-                    stamp = seconds + nanoseconds * 1e-9 - realtime_offset
-                    if now - 60.0 < stamp < now:
-                        arrival = stamp
-                into.append((arrival, data))
+                break
+            others, bad = self._take(buffers, count, into, now, realtime_offset)
+            refused += bad
             size = count * buffers.header_size
             buffers.header_bytes[0:size] = buffers.fresh[0:size]
             # Last, as a protocol may close the session: the buffers are free again by then.
             for data, sender in others:
                 self._transport.protocol.datagram_received(data, sender)
             if count < _BATCH:
-                return
+                break
+        return refused
+
+    def _take(
+        self, buffers: _Buffers, count: int, into: list[tuple[float, bytes]], now: float, realtime_offset: float
+    ) -> tuple[list[tuple[bytes, tuple[str, int]]], int]:
+        """Decrypts where the packets lie. Gives what is no SRTP, with its sender, and how many packets were refused."""
+        open_rtp, open_rtcp, handle = self._srtp.open_rtp, self._srtp.open_rtcp, self._srtp.handle
+        packets, sizes, payload = buffers.packets, buffers.sizes, buffers.payload
+        others: list[tuple[bytes, tuple[str, int]]] = []
+        kept: list[int] = []
+        refused = 0
+        lengths = buffers.lengths[:count].tolist()
+        for i, beginning in enumerate(buffers.beginnings[:count].tolist()):
+            length = lengths[i]
+            if 127 < beginning & 0xFF < 192:
+                # As `SrtpInput.open` does it; the second byte is the upper half.
+                if MIN_PROTECTED <= length <= MAX_PROTECTED and not (
+                    open_rtcp if 0xC000 <= beginning < 0xE000 else open_rtp
+                )(handle, packets[i], sizes[i]):
+                    kept.append(i)
+                else:
+                    refused += 1
+            elif 0 < length < MAX_DATAGRAM:  # neither empty nor cut
+                start = i * MAX_DATAGRAM
+                others.append((payload[start : start + length], self._sender(buffers, i)))
+        if kept:
+            lengths = buffers.lengths[:count].tolist()
+            kinds, seconds, nanoseconds = (
+                part[:count].tolist() for part in (buffers.stamp_kinds, buffers.seconds, buffers.nanoseconds)
+            )
+            earliest = now - 60.0
+            for i in kept:
+                arrival = now
+                if kinds[i] == _STAMPED:
+                    stamp = seconds[i] + nanoseconds[i] * 1e-9 - realtime_offset
+                    if earliest < stamp < now:
+                        arrival = stamp
+                start = i * MAX_DATAGRAM
+                into.append((arrival, payload[start : start + lengths[i]]))
+        return others, refused
 
     @staticmethod
     def _sender(buffers: _Buffers, i: int) -> tuple[str, int]:

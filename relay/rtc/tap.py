@@ -24,11 +24,13 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.x509 import Certificate
 from OpenSSL import SSL
 from pylibsrtp import Session
+from pylibsrtp._binding import lib as libsrtp  # type: ignore[import-not-found]  # compiled
 
 from relay.core.offer import NotTakingWork
 from relay.rtc.parameters import TransportStats
 from relay.rtc.reader import DatagramReader
 from relay.rtc.settings import RtcSettings, TurnServer
+from relay.rtc.srtp import SrtpInput
 from relay.rtc.udp import UdpTransport, bind
 
 _MAX_HANDSHAKE_QUEUE = 64
@@ -242,6 +244,11 @@ class _IceSide:
         self.role = "controlling" if connection.ice_controlling else "controlled"
 
 
+def srtp_input(session: Session) -> SrtpInput:
+    """pylibsrtp copies each packet into a buffer of its own and out again: these are the calls below that."""
+    return SrtpInput(session, session._srtp[0], libsrtp.srtp_unprotect, libsrtp.srtp_unprotect_rtcp)
+
+
 class DtlsSession(RTCDtlsTransport):
     """aiortc's handshake, and the SRTP sessions that it ends in."""
 
@@ -249,10 +256,10 @@ class DtlsSession(RTCDtlsTransport):
         super().__init__(cast(RTCIceTransport, _IceSide(connection)), [certificate()])
         self._set_role(role)
 
-    async def shake_hands(self, fingerprints: tuple[tuple[str, str], ...]) -> tuple[Session, Session] | None:
+    async def shake_hands(self, fingerprints: tuple[tuple[str, str], ...]) -> tuple[SrtpInput, Session] | None:
         """(receiving, sending) SRTP; None where it failed: certificate, fingerprint or SRTP profile."""
         await self.start(RTCDtlsParameters([RTCDtlsFingerprint(algorithm=a, value=v) for a, v in fingerprints]))
-        return (self._rx_srtp, self._tx_srtp) if self.state == "connected" else None
+        return (srtp_input(self._rx_srtp), self._tx_srtp) if self.state == "connected" else None
 
     async def say_goodbye(self) -> None:
         """Sends close_notify, and waits for aiortc's reading task to end."""

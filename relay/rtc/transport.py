@@ -17,8 +17,6 @@ from relay.rtc.tap import DtlsSession, IceConnection, certificate_fingerprint
 _log = logging.getLogger(__name__)
 
 _MAX_REMOTE_CANDIDATES = 64
-_MAX_PROTECTED = 1500
-"""Bytes; the size of pylibsrtp's buffer."""
 
 
 CLOSED_BY_PEER = "closed by the peer"
@@ -47,7 +45,6 @@ class Transport:
         self.reader = make_reader(settings.reader)
         self._connection = IceConnection(controlling=offering, settings=settings, reader=self.reader, stats=self.stats)
         self._dtls: DtlsSession | None = None
-        self._rx: pylibsrtp.Session | None = None
         self._tx: pylibsrtp.Session | None = None
         self._establishing: asyncio.Task[None] | None = None
         self._shutting_down: asyncio.Task[None] | None = None
@@ -122,8 +119,8 @@ class Transport:
         if srtp is None:
             self.close("not connected: the DTLS handshake failed (certificate, fingerprint or SRTP profile)")
             return
-        self._rx, self._tx = srtp
-        self.reader.attach(connection.sockets())
+        received, self._tx = srtp
+        self.reader.attach(connection.sockets(), received)
         dtls.on("statechange", self._dtls_changed)
         self.connected = True
 
@@ -136,25 +133,10 @@ class Transport:
 
         What came between the peer's last handshake flight and our own readiness is held and comes first.
         """
-        rx = self._rx
-        if rx is None:
-            return []
-        unprotect, unprotect_rtcp, error = rx.unprotect, rx.unprotect_rtcp, pylibsrtp.Error
-        plain: list[tuple[float, bytes]] = []
-        refused = 0
-        for arrival, data in self.reader.drain(now):
-            if not 11 < len(data) <= _MAX_PROTECTED:
-                refused += 1
-                continue
-            try:
-                # RFC 5761: RTCP's packet types, seen as RTP, would be payload types 64-95 with the marker set.
-                packet = unprotect_rtcp(data) if 191 < data[1] < 224 else unprotect(data)
-            except error:
-                refused += 1
-                continue
-            plain.append((arrival, packet))
-        self.stats.datagrams += len(plain)
-        self.stats.refused += refused
+        reader, stats = self.reader, self.stats
+        plain = reader.drain(now)
+        stats.datagrams += len(plain)
+        stats.refused = reader.refused
         return plain
 
     def send(self, packet: bytes) -> bool:
@@ -200,7 +182,7 @@ class Transport:
         except Exception:
             _log.exception("a transport did not close cleanly")
         finally:
-            self._rx = self._tx = self._dtls = None
+            self._tx = self._dtls = None
             self.reader.close()
             for sock in self._connection.sockets():
                 sock.abort()

@@ -9,11 +9,14 @@ import inspect
 import re
 from pathlib import Path
 
+import cffi
 import pylibsrtp
 import pytest
 from aioice import ice
 from aioice.candidate import Candidate, candidate_foundation, candidate_priority
 from aiortc import rtcdtlstransport as dtls
+
+from relay.rtc.tap import srtp_input
 
 TAP = Path(__file__).parents[2] / "relay" / "rtc" / "tap.py"
 
@@ -146,6 +149,32 @@ def test_srtp_holds_a_packet_of_1500_bytes_and_says_so_of_more() -> None:
         session.unprotect(b"\x80\x60" + bytes(30))
 
 
+@pytest.mark.parametrize("profile", ["AES128_CM_SHA1_80", "AEAD_AES_128_GCM", "AEAD_AES_256_GCM"])
+def test_packets_are_decrypted_where_they_lie(profile: str) -> None:
+    number = getattr(pylibsrtp.Policy, f"SRTP_PROFILE_{profile}")
+    outbound, inbound = (
+        pylibsrtp.Session(pylibsrtp.Policy(key=bytes(44), ssrc_type=kind, srtp_profile=number))
+        for kind in (pylibsrtp.Policy.SSRC_ANY_OUTBOUND, pylibsrtp.Policy.SSRC_ANY_INBOUND)
+    )
+    srtp = srtp_input(inbound)
+    ffi = cffi.FFI()  # as relay/rtc/recvmmsg.py has one of its own
+    buffer, length = ffi.new("unsigned char[]", 1500), ffi.new("int *")
+    rtp = bytes((0x80, 96, 0, 1)) + bytes(8) + b"payload" * 100
+    rtcp = bytes((0x80, 201, 0, 1)) + bytes(4)
+    for packet, protect, unprotect in (
+        (rtp, outbound.protect, srtp.open_rtp),
+        (rtcp, outbound.protect_rtcp, srtp.open_rtcp),
+    ):
+        protected = protect(packet)
+        assert protected != packet
+        for authentic in (True, False):  # a second time it is a replay
+            ffi.buffer(buffer)[0 : len(protected)] = protected
+            length[0] = len(protected)
+            assert (unprotect(srtp.handle, buffer, length) == 0) is authentic
+            if authentic:
+                assert ffi.buffer(buffer)[0 : length[0]] == packet
+
+
 def private_names(source: str) -> set[str]:
     """Attributes with a leading underscore that the file uses and does not make: inherited ones, and other objects'."""
     tree = ast.parse(source)
@@ -163,6 +192,7 @@ def private_names(source: str) -> set[str]:
 RELEASED = {"_rx_srtp", "_ssl", "_tx_srtp"}
 """aiortc's, set to None by the tap at the end of a session."""
 KNOWN = RELEASED | {
+    "_srtp",
     *("_create_ssl_context", "_nominated", "_pair_remote_candidate", "_protocols", "_queue", "_remote_candidates"),
     *("_set_role", "_task"),
 }

@@ -1,0 +1,32 @@
+"""The receiving half of an SRTP session (RFC 3711), for packets in hand and for packets that lie in a buffer."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pylibsrtp
+
+MAX_PROTECTED = 1500
+"""Bytes of a datagram; the size of pylibsrtp's buffer."""
+MIN_PROTECTED = 12
+
+
+@dataclass(frozen=True, slots=True)
+class SrtpInput:
+    session: pylibsrtp.Session
+    handle: Any
+    """libsrtp's, valid as long as `session` lives."""
+    open_rtp: Callable[[Any, Any, Any], int]
+    """srtp_unprotect(handle, packet, length): decrypts where the packet lies, writes its new length; 0: authentic."""
+    open_rtcp: Callable[[Any, Any, Any], int]
+
+    def open(self, data: bytes) -> bytes | None:
+        """One packet in the clear; None where it is refused: forged, replayed, too long."""
+        if not MIN_PROTECTED <= len(data) <= MAX_PROTECTED:
+            return None
+        session = self.session
+        try:
+            # RFC 5761: RTCP's packet types, seen as RTP, would be payload types 64-95 with the marker set.
+            return session.unprotect_rtcp(data) if 191 < data[1] < 224 else session.unprotect(data)
+        except pylibsrtp.Error:
+            return None
