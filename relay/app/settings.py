@@ -162,7 +162,10 @@ class Settings(BaseSettings):
     )
     reader: Literal["auto", "hook", "batch"] = Field("auto", description="how datagrams are read")
     tick_ms: float = Field(
-        20, ge=2, le=100, description="milliseconds between looks at the sockets: latency against cost"
+        10, ge=2, le=100, description="milliseconds between looks at the sockets where there is little to do"
+    )
+    longest_tick_ms: float = Field(
+        40, ge=2, le=100, description="the same under load: latency against cost; below tick_ms it is that"
     )
     audio_coder: Literal["twoloop", "fast"] = Field("twoloop", description="FFmpeg's AAC coder")
     audio_bit_rate: int = Field(DEFAULT_BIT_RATE, ge=32_000, le=320_000, description="bits per second of the AAC")
@@ -260,7 +263,8 @@ class Settings(BaseSettings):
 
     def worker(self) -> WorkerSettings:
         return WorkerSettings(
-            tick=self.tick_ms / 1000,
+            shortest_tick=self.tick_ms / 1000,
+            longest_tick=max(self.tick_ms, self.longest_tick_ms) / 1000,
             rtc=RtcSettings(
                 addresses=tuple(self.addresses) or None,
                 port_range=self.udp_ports,

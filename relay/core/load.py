@@ -13,6 +13,8 @@ LATE = 0.02
 """Seconds of lateness from which a tick counts as overrun."""
 MAX_CPU_SHARE = 0.85
 """Of one core, which is all that one loop can have; by default."""
+BUSY = 0.6
+"""CPU share from which ticks are as long as they get."""
 MAX_LAG = 0.1
 """Seconds of lateness, on average: a third of what the sound keeps in hand."""
 
@@ -41,6 +43,12 @@ class Load:
         return Load(max(self.cpu_share, other.cpu_share), max(self.lag, other.lag), self.overruns + other.overruns)
 
 
+def tick_length(shortest: float, longest: float, cpu_share: float) -> float:
+    """Seconds to the next tick: a tick costs each stream about the same whatever it finds, so under load they are few,
+    and with little to do pictures wait less."""
+    return shortest + (longest - shortest) * min(cpu_share / BUSY, 1.0)
+
+
 class LoadMeter:
     """Told of each tick as it begins."""
 
@@ -64,6 +72,10 @@ class LoadMeter:
         self._lag += weight * (max(late, 0.0) - self._lag)
         self._overruns += late > LATE
         self._at, self._cpu = now, cpu
+
+    @property
+    def cpu_share(self) -> float:
+        return self._share
 
     @property
     def load(self) -> Load:

@@ -2,25 +2,32 @@
 
 import asyncio
 import fcntl
+import math
 import struct
 import termios
 
 STALL_TIMEOUT = 15.0
 """Seconds. A peer's kernel goes on taking for a while after its program has stopped reading: at 128 kbit/s for 9 s, as
 measured, and both together stay within half a minute."""
+_LOOK = 1.0
+"""Seconds between looks: each is a system call."""
 
 
 class StallDetector:
-    __slots__ = ("_drained", "_drained_at", "timeout")
+    __slots__ = ("_drained", "_drained_at", "_looked_at", "timeout")
 
     def __init__(self, timeout: float) -> None:
         """`timeout`: seconds without progress while data waits."""
         self.timeout = timeout
         self._drained = 0
         self._drained_at: float | None = None
+        self._looked_at = -math.inf
 
     def stalled(self, transport: asyncio.Transport, queued: int, now: float) -> bool:
         """To be asked once a tick or so. `queued`: bytes handed to `transport` since it began."""
+        if now - self._looked_at < min(_LOOK, self.timeout / 10):
+            return False
+        self._looked_at = now
         waiting = transport.get_write_buffer_size() + unacknowledged(transport)
         drained = queued - waiting
         if self._drained_at is None or waiting == 0 or drained > self._drained:

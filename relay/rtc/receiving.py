@@ -93,7 +93,12 @@ class ReceivingSession(Session):
     @property
     def last_media(self) -> float | None:
         """When media last arrived, in seconds on the clock of `tick()`."""
-        return max((t.last_media for t in self._reception.stats.tracks if t.last_media is not None), default=None)
+        last: float | None = None
+        for track in self._reception.stats.tracks:
+            at = track.last_media
+            if at is not None and (last is None or at > last):
+                last = at
+        return last
 
     @property
     def stats(self) -> SessionStats:

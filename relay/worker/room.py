@@ -319,8 +319,8 @@ class Room:
             session.tick(now)
             if session.connected and place.told != place.session_id:
                 self._joined(place, session)
-            if session.last_media is not None:
-                stream.media_seen(session.last_media, now)
+            if (last_media := session.last_media) is not None:
+                stream.media_seen(last_media, now)
         stream.poll(now)
 
     def _sweep(self) -> None:

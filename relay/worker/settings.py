@@ -12,8 +12,10 @@ from relay.rtc.settings import RtcSettings
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    tick: float = 0.02
-    """Seconds from one look at the sockets to the next: latency against cost."""
+    shortest_tick: float = 0.01
+    """Seconds from one look at the sockets to the next where there is little to do."""
+    longest_tick: float = 0.04
+    """The same under load: latency against cost."""
     rtc: RtcSettings = field(default_factory=RtcSettings)
     source: WhepSource | None = None
     """Where streams come from; None: publishers bring them, by WHIP."""

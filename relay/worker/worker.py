@@ -15,7 +15,7 @@ import httpx
 import structlog
 
 from relay.core.ident import RoomKey, StreamKey, TaskKey
-from relay.core.load import LoadMeter
+from relay.core.load import LoadMeter, tick_length
 from relay.core.offer import Answered, NotTakingWork
 from relay.core.presence import PublisherChange
 from relay.core.snapshot import TaskSnapshot
@@ -120,7 +120,8 @@ class Worker:
             self._load.tick(now, time.thread_time(), now - due)
             self.tick(now)
             # A late tick is not made up for: the next one takes what has come meanwhile.
-            due = max(due + self.settings.tick, loop.time())
+            pause = tick_length(self.settings.shortest_tick, self.settings.longest_tick, self._load.cpu_share)
+            due = max(due + pause, loop.time())
             await asyncio.sleep(due - loop.time())
 
     def tick(self, now: float) -> None:

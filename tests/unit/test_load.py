@@ -1,6 +1,6 @@
 import pytest
 
-from relay.core.load import AVERAGED, MAX_CPU_SHARE, MAX_LAG, LoadMeter
+from relay.core.load import AVERAGED, MAX_CPU_SHARE, MAX_LAG, LoadMeter, tick_length
 
 TICK = 0.02
 
@@ -49,3 +49,8 @@ def test_two_ticks_at_one_moment_are_one() -> None:
     meter = LoadMeter(1.0, 0.5)
     meter.tick(1.0, 0.6, 0.0)
     assert meter.load.cpu_share == 0.0
+
+
+@pytest.mark.parametrize(("cpu_share", "length"), [(0.0, 0.01), (0.3, 0.025), (0.6, 0.04), (0.95, 0.04)])
+def test_ticks_are_short_where_there_is_little_to_do_and_bounded_under_load(cpu_share: float, length: float) -> None:
+    assert tick_length(0.01, 0.04, cpu_share) == pytest.approx(length)
