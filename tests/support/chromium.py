@@ -1,4 +1,4 @@
-"""Chromium as a publisher: a page of our own with fake devices."""
+"""Chromium as a publisher and as a viewer: a page of our own, with fake devices."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,23 @@ async function publish(url, constraints = {audio: true, video: {width: 1280, hei
   await pc.setRemoteDescription({type: "answer", sdp: await response.text()});
   return {pc, media, session: new URL(response.headers.get("Location"), url)};
 }
-</script>"""
+async function watch(url) {
+  const pc = new RTCPeerConnection();
+  const media = new MediaStream();
+  for (const kind of ["audio", "video"])
+    media.addTrack(pc.addTransceiver(kind, {direction: "recvonly"}).receiver.track);
+  const video = Object.assign(document.createElement("video"), {srcObject: media, autoplay: true});
+  document.body.append(video);
+  const offer = await pc.createOffer();
+  offer.sdp = offer.sdp.replace("useinbandfec=1", "useinbandfec=1;stereo=1");
+  await pc.setLocalDescription(offer);
+  const response = await fetch(url, {
+    method: "POST", headers: {"Content-Type": "application/sdp"}, body: pc.localDescription.sdp});
+  if (!response.ok) throw new Error((await response.json()).detail);
+  await pc.setRemoteDescription({type: "answer", sdp: await response.text()});
+  return {pc, video, session: new URL(response.headers.get("Location"), url)};
+}
+</script><body>"""
 
 _STATS = """async () => [...(await published.pc.getStats()).values()]
   .filter(s => ["outbound-rtp", "remote-inbound-rtp", "codec"].includes(s.type))"""
@@ -50,6 +66,18 @@ class ChromiumPublisher:
             report["codec"] = reports.get(report.get("codecId"), {})
             report["remote"] = reports.get(report.get("remoteId"), {})
         return sent
+
+    async def second(self) -> "ChromiumPublisher":
+        """Another tab with the page open."""
+        browser = self.page.context.browser
+        assert browser is not None
+        page = await browser.new_page()
+        await page.goto(self.page.url)
+        return ChromiumPublisher(page)
+
+    async def watch(self, url: str) -> None:
+        """Plays a stream by WHEP; `watched` holds `pc`, `video` and `session`."""
+        await self.page.evaluate("async url => { window.watched = await watch(url) }", url)
 
     async def leave(self) -> None:
         """`pc.close()`: a goodbye on the wire."""
