@@ -93,7 +93,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="RELAY_", extra="ignore", hide_input_in_errors=True)
 
-    host: str = Field("127.0.0.1", description="address the HTTP server (control API and WHIP) binds")
+    host: str = Field("127.0.0.1", description="address the HTTP server (control API, WHIP and WHEP) binds")
     port: int = Field(8080, ge=0, le=65535, description="TCP port of the HTTP server; 0 takes a free one")
     insecure: bool = Field(
         False, description="serve unsigned requests and open rooms on an address that is not loopback"
@@ -124,10 +124,11 @@ class Settings(BaseSettings):
         list[Annotated[str, AfterValidator(_ip_literal)]], NoDecode, BeforeValidator(_comma_separated)
     ] = Field([], description="IP addresses that receive media, comma-separated; empty: all of the host")
     udp_ports: Annotated[tuple[int, int] | None, NoDecode, BeforeValidator(_port_range)] = Field(
-        None, description="UDP ports for media, as in 40000-40100; a publisher takes one on each address; unset: any"
+        None,
+        description="UDP ports for media, as in 40000-40100; a session takes one on each address; unset: any",
     )
     advertised_address: Annotated[str, AfterValidator(_ip_literal)] | None = Field(
-        None, description="public IP address publishers are told to send to, behind NAT or docker -p"
+        None, description="public IP address clients are told to send to, behind NAT or docker -p"
     )
     stun_server: Annotated[tuple[str, int] | None, NoDecode, BeforeValidator(_host_and_port)] = Field(
         None, description="host:port of a STUN server that tells this host's public address; unset: nobody is asked"

@@ -22,8 +22,8 @@ _REPORT_INTERVAL = 1.0
 """Seconds between sender reports of a track; the first goes out with the first media."""
 _RATE = 6_250_000
 """Bytes a second that leave at most: a large key frame at once would be more than a viewer's socket holds."""
-_BURST = 96 * 1024
-"""Bytes that may leave at once after a pause."""
+_BURST = 128 * 1024
+"""Bytes that may leave at once, in one tick: half of what a socket holds by default."""
 _MAX_WAITING = 4 * 1024 * 1024
 """Bytes that wait to leave, above which pictures pause until a key frame."""
 _REPAIR_BURST = 256 * 1024
@@ -151,8 +151,7 @@ class ViewerSession(AnsweringSession):
             self.on_key_frame_wanted()
 
     def _drain(self, now: float) -> None:
-        more = (now - self._allowed_at) * _RATE
-        self._allowance = min(self._allowance + more, max(_BURST, more))
+        self._allowance = min(self._allowance + (now - self._allowed_at) * _RATE, _BURST)
         self._allowed_at = now
         while self._waiting and len(self._waiting[0]) <= self._allowance:
             packet = self._waiting.popleft()

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import httpx
 
 from relay.app.server import make_engine, running
+from relay.app.workers import Workers
 from relay.core.token import RoomToken, issue
 from relay.gateway.app_keys import AppKeys
 from relay.gateway.resources import FRAGMENT_TYPE, OFFER_TYPE
@@ -27,7 +28,7 @@ APP_KEY = "sekret-of-the-app"
 
 @contextlib.asynccontextmanager
 async def relay(room_keys: AppKeys | None = None, **settings: int) -> AsyncIterator[httpx.AsyncClient]:
-    engine = make_engine(WorkerSettings(rtc=LOOPBACK, **settings))
+    engine = make_engine(Workers(WorkerSettings(rtc=LOOPBACK, **settings)))
     async with (
         running(engine, room_keys=room_keys) as url,
         httpx.AsyncClient(base_url=url, timeout=10) as client,

@@ -130,10 +130,20 @@ class Viewer:
         self.ask(rtcp.pli(1, self.ssrcs["video"]))
 
 
-async def _open(settings: RtcSettings) -> Viewer:
+@contextlib.asynccontextmanager
+async def opened(settings: RtcSettings = SETTINGS) -> AsyncIterator[Viewer]:
+    """A viewer that has yet to `accept` an answer, and ticks until the context ends; then it has said goodbye."""
     closed: list[str] = []
     transport = Transport(settings, offering=True, on_closed=closed.append)
-    return Viewer(transport, await transport.gather(), closed)
+    viewer = Viewer(transport, await transport.gather(), closed)
+    ticking = asyncio.create_task(_run(viewer))
+    try:
+        yield viewer
+    finally:
+        transport.close("test over")
+        ticking.cancel()
+        await asyncio.wait([ticking])
+        await transport.wait_closed()
 
 
 @contextlib.asynccontextmanager
@@ -148,10 +158,8 @@ async def viewing(
     headers: dict[str, str] | None = None,
     settings: RtcSettings = SETTINGS,
 ) -> AsyncIterator[Viewer]:
-    """A viewer that is connected by WHEP and ticks, until the context ends; then it has said goodbye."""
-    viewer = await _open(settings)
-    ticking = asyncio.create_task(_run(viewer))
-    try:
+    """A viewer that is connected by WHEP."""
+    async with opened(settings) as viewer:
         offer = write_offer(viewer.local, kinds=kinds, rtx=rtx, profile=profile, candidates=not trickle)
         given = {"Content-Type": OFFER_TYPE} | (headers or {})
         response = await client.post(url, content=offer, headers=given)
@@ -165,11 +173,6 @@ async def viewing(
         await viewer.accept(response.text)
         assert await viewer.transport.wait_connected(), viewer.transport.closed_reason
         yield viewer
-    finally:
-        viewer.transport.close("test over")
-        ticking.cancel()
-        await asyncio.wait([ticking])
-        await viewer.transport.wait_closed()
 
 
 async def _run(viewer: Viewer) -> None:
