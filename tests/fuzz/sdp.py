@@ -104,11 +104,11 @@ def a_whep_answer(data: bytes) -> None:
         decision = read_receiving_answer(text)
     except OfferRefused:
         decision = read_receiving_answer(text, CODECS)
-    check_candidates(decision.candidates)
+    check_candidates(decision.transport.candidates)
     kinds = [track.kind for track in decision.tracks]
     assert kinds
     assert len(kinds) == len(set(kinds))
-    assert decision.role in ("client", "server")
+    assert decision.transport.role in ("client", "server")
     for track in decision.tracks:
         assert track.codec in CODECS or track.kind == "audio"
     extension, remb = decision.transport_extension, decision.remb
