@@ -10,14 +10,16 @@ RUN python -m venv /opt/relay && /opt/relay/bin/pip install --no-cache-dir .
 
 FROM python:3.12-slim
 COPY --from=build /opt/relay /opt/relay
-RUN useradd --system --no-create-home relay
+RUN useradd --system --no-create-home relay && install -d -o relay -g relay -m 700 /var/lib/relay
 USER relay
+VOLUME /var/lib/relay
 # Inside a container the network is the operator's: what may reach the port is decided by what -p publishes.
 ENV PATH=/opt/relay/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     RELAY_HOST=0.0.0.0 \
     RELAY_PORT=8080 \
     RELAY_INSECURE=true \
+    RELAY_DATABASE_URL=sqlite:////var/lib/relay/relay.db \
     RELAY_UDP_PORTS=40000-40099
 EXPOSE 8080/tcp 40000-40099/udp
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s \

@@ -23,6 +23,8 @@ from relay.app.metrics import EngineCollector
 from relay.app.settings import Settings
 from relay.app.workers import Workers
 from relay.core.egress import ANY
+from relay.engine.changes import ChangeListener
+from relay.engine.database import Database, DatabaseUrl
 from relay.engine.fleet import Fleet
 from relay.gateway.app_keys import AppKeys
 from relay.gateway.resources import IceServer, allow_everyone
@@ -43,8 +45,21 @@ def wall_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-def make_engine(workers: Workers) -> Fleet:
-    return Fleet(lambda on_event: workers.make(on_event, wall_clock), wall_clock)
+def make_engine(
+    workers: Workers,
+    database: Database | None = None,
+    *,
+    name: str | None = None,
+    listeners: Sequence[ChangeListener] = (),
+) -> Fleet:
+    """Without `database` the ledger is in memory. `name` is of the place where this server runs, and no other can."""
+    return Fleet(
+        lambda on_event: workers.make(on_event, wall_clock),
+        wall_clock,
+        database=database or Database(DatabaseUrl.memory()),
+        name=name,
+        listeners=listeners,
+    )
 
 
 class _App(FastAPI):
@@ -170,19 +185,27 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 def serve(settings: Settings) -> None:
-    """Runs the server until SIGINT or SIGTERM; `OSError` where it cannot bind."""
+    """Runs the server until SIGINT or SIGTERM. `OSError` where it cannot bind, `DatabaseUnavailable`."""
     with _bind(settings.host, settings.port) as listener:
-        engine = make_engine(Workers(settings.worker(), settings.worker_count, settings.log_level, settings.log_format))
-        app = make_app(
-            engine,
-            gate=Gate(settings.request_keys, wall_clock),
-            rates=settings.rates,
-            destinations=Destinations(settings.egress_policy),
-            room_keys=settings.room_keys,
-            ice_servers=settings.ice_servers,
-        )
-        server = _Server(app, listener, on_signal=lambda: engine.drain(settings.drain_seconds))
-        asyncio.run(server.run_here())
+        asyncio.run(_serve(settings, listener))
+
+
+async def _serve(settings: Settings, listener: socket.socket) -> None:
+    database = Database(settings.database)
+    await database.open()
+    workers = Workers(settings.worker(), settings.worker_count, settings.log_level, settings.log_format)
+    # Who binds this address succeeds who had it.
+    engine = make_engine(workers, database, name=f"{socket.gethostname()} {listener.getsockname()[:2]}")
+    app = make_app(
+        engine,
+        gate=Gate(settings.request_keys, wall_clock),
+        rates=settings.rates,
+        destinations=Destinations(settings.egress_policy),
+        room_keys=settings.room_keys,
+        ice_servers=settings.ice_servers,
+    )
+    server = _Server(app, listener, on_signal=lambda: engine.drain(settings.drain_seconds))
+    await server.run_here()
 
 
 @contextlib.asynccontextmanager

@@ -14,6 +14,7 @@ from relay.api.rates import RateLimits
 from relay.core.egress import ANY, PUBLIC, EgressPolicy
 from relay.core.load import MAX_CPU_SHARE
 from relay.core.whep_source import WhepSource, WhepTokens, WhepUrls, parse_header
+from relay.engine.database import DatabaseUrl
 from relay.gateway.app_keys import AppKeys
 from relay.gateway.resources import IceServer
 from relay.push.transcode import DEFAULT_BIT_RATE
@@ -88,6 +89,22 @@ def _keys_file(kind: type[Keys]) -> tuple[Any, ...]:
     return NoDecode, BeforeValidator(read)
 
 
+def _database_url(value: Any) -> Any:
+    return DatabaseUrl.parse(value) if isinstance(value, str) else value
+
+
+def _state_folder() -> Path:
+    """Where a service keeps its state: systemd's word, the desktop's, or below the home directory."""
+    if given := os.environ.get("STATE_DIRECTORY"):
+        return Path(given.partition(":")[0])
+    if given := os.environ.get("XDG_STATE_HOME"):
+        return Path(given) / "relay"
+    try:
+        return Path.home() / ".local" / "state" / "relay"
+    except RuntimeError:
+        return Path("relay-state")
+
+
 class Settings(BaseSettings):
     """What an operator may say; each field's description is its documentation."""
 
@@ -119,6 +136,11 @@ class Settings(BaseSettings):
     )
     app_keys_file: Annotated[InstanceOf[AppKeys], *_keys_file(AppKeys)] = Field(
         AppKeys(), description="a file of AppId:AppKey lines, beside those of app_keys"
+    )
+    database_url: Annotated[InstanceOf[DatabaseUrl] | None, NoDecode, BeforeValidator(_database_url)] = Field(
+        None,
+        description="where tasks are kept: sqlite:////path or postgresql://user:password@host/database; "
+        "unset: relay.db in $STATE_DIRECTORY, $XDG_STATE_HOME/relay or ~/.local/state/relay",
     )
     addresses: Annotated[
         list[Annotated[str, AfterValidator(_ip_literal)]], NoDecode, BeforeValidator(_comma_separated)
@@ -261,6 +283,10 @@ class Settings(BaseSettings):
         header = self.whep_header.get_secret_value()
         tokens = self.whep_token | self.whep_token_file
         return WhepSource(self.whep_url, tokens, parse_header(header) if header else None)
+
+    @property
+    def database(self) -> DatabaseUrl:
+        return self.database_url or DatabaseUrl.file(_state_folder() / "relay.db")
 
     def worker(self) -> WorkerSettings:
         return WorkerSettings(

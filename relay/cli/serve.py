@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from relay.app import logs
 from relay.app.server import serve
 from relay.app.settings import Settings
+from relay.engine.database import DatabaseUnavailable
 
 UNSAFE = """relay: refusing to serve on {host}: anybody who reaches it could {dangers}.
   Set RELAY_ACCESS_KEYS and RELAY_APP_KEYS (or their _FILE), bind a loopback address (--host 127.0.0.1) behind a proxy
@@ -49,6 +50,9 @@ def run_serve(given: dict[str, Any]) -> int:
     logs.configure(settings.log_level, settings.log_format)
     try:
         serve(settings)
+    except DatabaseUnavailable as error:
+        typer.echo(f"relay: {error}; see RELAY_DATABASE_URL", err=True)
+        return 1
     except OSError as error:
         typer.echo(f"relay: cannot listen on {settings.host}:{settings.port}: {error.strerror}", err=True)
         return 1

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 AVERAGED = 3.0
 """Seconds: time constant of the averages."""
+SETTLE = 3.0
+"""Seconds from the beginning in which lateness is that of a process that starts, not of its load."""
 LATE = 0.02
 """Seconds of lateness from which a tick counts as overrun."""
 MAX_CPU_SHARE = 0.85
@@ -52,11 +54,12 @@ def tick_length(shortest: float, longest: float, cpu_share: float) -> float:
 class LoadMeter:
     """Told of each tick as it begins."""
 
-    __slots__ = ("_at", "_cpu", "_lag", "_overruns", "_share")
+    __slots__ = ("_at", "_cpu", "_lag", "_overruns", "_settled", "_share")
 
     def __init__(self, now: float, cpu: float) -> None:
         """`now`: monotonic seconds; `cpu`: CPU seconds of the thread so far."""
         self._at = now
+        self._settled = now + SETTLE
         self._cpu = cpu
         self._share = 0.0
         self._lag = 0.0
@@ -69,7 +72,8 @@ class LoadMeter:
             return
         weight = 1 - math.exp(-passed / AVERAGED)
         self._share += weight * ((cpu - self._cpu) / passed - self._share)
-        self._lag += weight * (max(late, 0.0) - self._lag)
+        if now >= self._settled:
+            self._lag += weight * (max(late, 0.0) - self._lag)
         self._overruns += late > LATE
         self._at, self._cpu = now, cpu
 

@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import BigInteger, ColumnElement, Connection, Table, cast, event, extract, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
@@ -88,6 +86,10 @@ class DatabaseUrl:
         return f"DatabaseUrl({str(self)!r})"
 
 
+class DatabaseUnavailable(Exception):
+    """The database did not do what was asked; the text is for the operator and has no secret in it."""
+
+
 class Database:
     """One database, from `open` to `close`. Errors are `sqlalchemy.exc.SQLAlchemyError`, `OSError`, `TimeoutError`."""
 
@@ -96,12 +98,18 @@ class Database:
         self._engine: AsyncEngine | None = None
 
     async def open(self, revision: str = HEAD) -> None:
-        """Connects and brings the schema to `revision`: at once, or when another process has done so."""
-        self._engine = _engine(self.url)
-        async with self.begin() as connection:
-            if not self.url.is_sqlite:
-                await connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
-            await connection.run_sync(upgrade, revision)
+        """Connects, if that is not done, and brings the schema to `revision`. Raises `DatabaseUnavailable`."""
+        if self._engine is not None:
+            return
+        try:
+            self._engine = _engine(self.url)
+            async with self.begin() as connection:
+                if not self.url.is_sqlite:
+                    await connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+                await connection.run_sync(upgrade, revision)
+        except Exception as error:
+            await self.close()
+            raise DatabaseUnavailable(f"the database {self.url} cannot be opened: {first_line(error)}") from None
 
     async def close(self) -> None:
         if self._engine is not None:
@@ -139,6 +147,12 @@ class Database:
         if self._engine is None:
             raise RuntimeError("the database is not open")
         return self._engine
+
+
+def first_line(error: BaseException) -> str:
+    """What a database said, without its details, in which there are rows."""
+    cause = getattr(error, "orig", None) or error
+    return f"{type(cause).__name__}: {cause}".splitlines()[0][:200]
 
 
 def _engine(url: DatabaseUrl) -> AsyncEngine:
@@ -194,6 +208,9 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def upgrade(connection: Connection, revision: str) -> None:
     """Alembic's upgrade, inside the connection's transaction."""
+    from alembic import command  # not at the top: half a second that only a server needs
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -10,31 +10,60 @@ from relay.core.ident import RoomKey, StreamKey, TaskKey
 from relay.core.offer import Answered
 from relay.core.snapshot import TaskSnapshot
 from relay.core.task import UNDER_WAY, TaskSpec
+from relay.engine.changes import ChangeListener
+from relay.engine.database import Database
 from relay.engine.handle import WorkerHandle
 from relay.engine.ledger import Ledger
+from relay.engine.orders import Order, Resume
 from relay.worker.stats import WorkerStats
-from relay.worker.worker import WorkerEvent
+from relay.worker.worker import WorkerEvent, WorkerFull
 
 log = structlog.get_logger(__name__)
 
+RETRY = 1.0
+"""Seconds until a task that a worker did not take is tried again."""
 DRAIN_LOOK = 1.5
 """Seconds from one look at what still runs to the next: above `engine.child.BEAT`, at which workers tell it."""
 
 
 class Fleet:
-    """Implements `engine.base.Engine`. `make_worker` is given what hears of all that happens in the worker."""
+    """Implements `engine.base.Engine`. `make_worker` is given what hears of all that happens in the worker.
+
+    `wall` gives milliseconds since 1970; `name` and `listeners` are the ledger's.
+    """
 
     def __init__(
-        self, make_worker: Callable[[Callable[[WorkerEvent], None]], WorkerHandle], wall: Callable[[], int]
+        self,
+        make_worker: Callable[[Callable[[WorkerEvent], None]], WorkerHandle],
+        wall: Callable[[], int],
+        *,
+        database: Database,
+        name: str | None = None,
+        listeners: Sequence[ChangeListener] = (),
     ) -> None:
-        self._ledger = Ledger(wall)
+        self._orders: asyncio.Queue[Order] = asyncio.Queue()
+        self._ledger = Ledger(database, wall, self._orders.put_nowait, name=name, listeners=listeners)
         self._worker = make_worker(self._on_event)
+        self._claims = 0
+        """Tasks between admission and their start."""
+        self._obeying: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
+        """Returns when the tasks of a server before this one wait for their publishers again."""
+        await self._ledger.open()
         await self._worker.start()
+        self._obeying = asyncio.create_task(self._obey())
+        await self._orders.join()
 
     async def close(self) -> None:
+        """Says goodbye to publishers and CDNs; tasks that have not ended stay in the ledger for the next server."""
+        self._ledger.freeze()
+        if self._obeying is not None:
+            self._obeying.cancel()
+            await asyncio.wait([self._obeying])
+            self._obeying = None
         await self._worker.close()
+        await self._ledger.close()
 
     async def drain(self, limit: float) -> None:
         """From now on nobody new is let in; returns when no push is under way any more, or after `limit` seconds."""
@@ -51,31 +80,63 @@ class Fleet:
             self._ledger.save(event)
 
     async def start_task(self, spec: TaskSpec) -> bool:
-        if self._ledger.active(spec.key):
-            return False
-        await self._worker.admit(spec, pending=0)
-        lease = self._ledger.claim(spec)
-        if lease is None:
-            return False
-        await self._worker.start_task(spec, lease)
-        return True
+        self._claims += 1
+        try:
+            try:
+                await self._worker.admit(spec, self._claims - 1)
+            except WorkerFull:
+                if await self._ledger.active(spec.key):
+                    return False
+                raise
+            lease = await self._ledger.claim(spec)
+            if lease is None:
+                return False
+            await self._begin(Resume(spec, lease))
+            return True
+        finally:
+            self._claims -= 1
 
     async def stop_task(self, key: TaskKey) -> bool:
-        return await self._worker.stop_task(key)
+        run = await self._worker.snapshot(key)
+        ours = run is not None and self._ledger.holds(run)
+        if await self._worker.stop_task(key) and ours and await self._ledger.flush():
+            return True
+        # Another server's, or none; or another's by now, and what ran here had not heard of it.
+        return await self._ledger.end(key)
 
     async def find_task(
         self, app_id: str, room_id: str, *, task_id: str | None = None, user_id: str | None = None
     ) -> TaskSnapshot | None:
-        found = [
-            snapshot
-            for snapshot in self._ledger.of_room(RoomKey(app_id, room_id))
-            if task_id in (None, snapshot.spec.key.task_id) and user_id in (None, snapshot.spec.stream.user_id)
-        ]
-        if not found:
-            return None
-        newest = max(found, key=lambda snapshot: (not snapshot.ended, snapshot.start_time))
+        found = await self._ledger.find(RoomKey(app_id, room_id), task_id=task_id, user_id=user_id)
+        if found is None or not self._ledger.holds(found):
+            return found
         # The ledger knows each change; the worker knows the counters of this moment.
-        return await self._worker.snapshot(newest.spec.key) or newest
+        now = await self._worker.snapshot(found.spec.key)
+        return now if now is not None and now.id == found.id else found
+
+    # what the ledger orders
+
+    async def _obey(self) -> None:
+        while True:
+            order = await self._orders.get()
+            if isinstance(order, Resume):
+                await self._begin(order)
+            else:
+                try:
+                    await self._worker.stop_task(order.key, order.task)
+                except Exception:
+                    log.exception("a task could not be stopped", **order.key._asdict())
+            self._orders.task_done()
+
+    async def _begin(self, order: Resume) -> None:
+        """What is in the ledger is run, if not now then soon."""
+        if not self._ledger.holds(order.lease):
+            return
+        try:
+            await self._worker.start_task(order.spec, order.lease)
+        except Exception:
+            log.exception("a task could not be begun; it is tried again", **order.spec.key._asdict())
+            asyncio.get_running_loop().call_later(RETRY, self._orders.put_nowait, order)
 
     async def publish(self, key: StreamKey, offer: str) -> Answered:
         return await self._worker.publish(key, offer)

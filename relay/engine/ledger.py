@@ -1,68 +1,313 @@
-"""What is remembered of every task: in memory, for as long as Get may ask."""
+"""The ledger: every task and its history, in SQL. What it says survives the process; what it has not said has not been.
 
-import itertools
-from collections.abc import Callable
+One coroutine writes. What has piled up since its last transaction goes into the next: changes of tasks that run here,
+which nobody waits for, and new tasks, which Start waits for. So media is never held up, and many Starts share a commit.
+That a name has one active task is the database's own constraint, whoever shares the database.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from relay.core.ident import RoomKey, TaskKey
 from relay.core.snapshot import TaskSnapshot
-from relay.core.task import Lease, State, StopReason, TaskSpec
+from relay.core.task import Lease, TaskSpec
+from relay.engine.changes import ChangeListener, TaskChange
+from relay.engine.database import Database, DatabaseUnavailable, first_line
+from relay.engine.orders import Abandon, Order, Resume
+from relay.engine.records import Records
+from relay.engine.servers import AT_ONCE, BEAT, LEASE, Membership
 
-HISTORY = 72 * 3600 * 1000
-"""Milliseconds an ended task is visible for, from its start."""
-MAX_ENDED = 100_000
-"""Ended tasks remembered at most; beyond it the oldest are forgotten early."""
+log = structlog.get_logger(__name__)
+
+LOOK = 0.5
+"""Seconds from one look at what other servers have written to the next."""
+PRUNE = 60.0
+"""Seconds from one removal of what is too old to be seen to the next."""
+MAX_STEPS = 100
+"""Changes of one task that wait to be written; beyond it the newest replaces the one before it."""
+PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)
+"""Seconds after so many failures of the database in a row."""
+CLOSE_TIME = 3.0
 
 
 class Ledger:
-    """The newest run of each task name, by room. `wall` gives milliseconds since 1970."""
+    """This server's hand in the ledger, from `open` to `close`.
 
-    def __init__(self, wall: Callable[[], int]) -> None:
+    `wall` gives milliseconds since 1970. `order` is told what is to be run, in order. `name` is of the place where this
+    server runs, if no other can run there at the same time. `listeners` hear of each change in its transaction.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        wall: Callable[[], int],
+        order: Callable[[Order], None],
+        *,
+        name: str | None = None,
+        listeners: Sequence[ChangeListener] = (),
+    ) -> None:
+        self._database = database
         self._wall = wall
-        self._rooms: dict[RoomKey, dict[str, TaskSnapshot]] = {}
-        self._ended: dict[TaskKey, int] = {}
-        """Start times of ended tasks, in the order they ended."""
-        self._ids = itertools.count(1)
+        self._order = order
+        self._listeners = listeners
+        self._membership = Membership(database, wall, name)
+        self._records = Records(database, self._membership, wall)
+        self._recorded: dict[int, TaskSnapshot] = {}
+        """Tasks of this server as the database has them."""
+        self._newest: dict[int, TaskSnapshot] = {}
+        """The same as they are."""
+        self._steps: dict[int, list[TaskSnapshot]] = {}
+        """What is to be written, in order."""
+        self._claims: list[tuple[TaskSpec, asyncio.Future[Lease | None]]] = []
+        self._flushes: list[asyncio.Future[bool]] = []
+        self._work = asyncio.Event()
+        self._writing: asyncio.Task[None] | None = None
+        self._frozen = False
+        self._closing = False
+        self._failures = 0
+        """Of the database, in a row."""
 
-    def active(self, key: TaskKey) -> bool:
-        known = self._rooms.get(key.room, {}).get(key.task_id)
-        return known is not None and known.active
+    # life
 
-    def claim(self, spec: TaskSpec) -> Lease | None:
-        """A new task; None: one of that name is active."""
-        if self.active(spec.key):
-            return None
-        now = self._wall()
-        lease = Lease(next(self._ids), 1, now)
-        self.save(
-            TaskSnapshot(spec, State.WAITING, False, StopReason.NONE, now, 0, id=lease.id, generation=1, idle_since=now)
-        )
-        return lease
+    async def open(self) -> None:
+        """Opens the database, and takes over what the one before this server has left."""
+        await self._database.open()
+        self._loop = asyncio.get_running_loop()
+        async with self._database.begin() as connection:
+            await self._membership.join(connection)
+        self._last_beat = self._in_touch_since = self._loop.time()
+        while await self._take_over() == AT_ONCE:
+            pass
+        self._next_look = self._loop.time()
+        self._next_prune = self._loop.time() + PRUNE
+        self._writing = asyncio.create_task(self._write())
+
+    def freeze(self) -> None:
+        """What running tasks do from now on is not their doing: the server ends, and they go on with the next."""
+        self._frozen = True
+
+    async def close(self) -> None:
+        """Writes what is to be written, and leaves this server's tasks to others, or to its next start."""
+        self._closing = True
+        self._work.set()
+        if self._writing is not None:
+            await asyncio.wait([self._writing], timeout=CLOSE_TIME)
+            self._writing.cancel()
+            await asyncio.wait([self._writing])
+            self._writing = None
+            try:
+                async with asyncio.timeout(CLOSE_TIME), self._database.begin() as connection:
+                    await self._membership.leave(connection)
+            except Exception as error:
+                log.warning("the ledger was not left in order", error=first_line(error))
+        await self._database.close()
+
+    # tasks
+
+    async def claim(self, spec: TaskSpec) -> Lease | None:
+        """A new task, recorded; None: one of that name is active. Raises `DatabaseUnavailable`."""
+        claimed: asyncio.Future[Lease | None] = self._loop.create_future()
+        self._claims.append((spec, claimed))
+        self._work.set()
+        return await claimed
 
     def save(self, snapshot: TaskSnapshot) -> None:
-        key = snapshot.spec.key
-        tasks = self._rooms.setdefault(key.room, {})
-        known = tasks.get(key.task_id)
-        if known is not None and known.id > snapshot.id:
-            return  # the last word of an earlier task of this name
-        tasks[key.task_id] = snapshot
-        self._ended.pop(key, None)
-        if snapshot.ended:
-            self._ended[key] = snapshot.start_time
-            self._prune()
+        """What has become of a task of this server; it is written soon."""
+        known = self._newest.get(snapshot.id)
+        if self._frozen or known is None or known.generation != snapshot.generation:
+            return
+        self._newest[snapshot.id] = snapshot
+        steps = self._steps.setdefault(snapshot.id, [])
+        if len(steps) >= MAX_STEPS:
+            steps.pop()
+        steps.append(snapshot)
+        self._work.set()
 
-    def of_room(self, room: RoomKey) -> list[TaskSnapshot]:
-        self._prune()
-        return list(self._rooms.get(room, {}).values())
+    async def flush(self) -> bool:
+        """Returns when all that was saved is recorded; False: a part of it was no longer ours to say.
 
-    def _prune(self) -> None:
-        oldest = self._wall() - HISTORY
-        gone = [key for key, started in self._ended.items() if started < oldest]
-        surplus = len(self._ended) - len(gone) - MAX_ENDED
-        if surplus > 0:
-            gone += [key for key in self._ended if key not in set(gone)][:surplus]
-        for key in gone:
-            del self._ended[key]
-            tasks = self._rooms[key.room]
-            del tasks[key.task_id]
-            if not tasks:
-                del self._rooms[key.room]
+        Raises `DatabaseUnavailable`.
+        """
+        flushed: asyncio.Future[bool] = self._loop.create_future()
+        self._flushes.append(flushed)
+        self._work.set()
+        return await flushed
+
+    async def end(self, key: TaskKey) -> bool:
+        """Ends the active task of that name, whichever server runs it; False: there is none."""
+        async with self._database.begin() as connection:
+            change = await self._records.end(connection, key)
+            changes = [change] if change is not None else []
+            await self._tell(connection, changes)
+        self._told(changes)
+        return bool(changes)
+
+    def holds(self, run: Lease | TaskSnapshot) -> bool:
+        """The task is this server's, by this lease, and has not ended."""
+        known = self._newest.get(run.id)
+        return known is not None and known.active and known.generation == run.generation
+
+    # questions
+
+    async def active(self, key: TaskKey) -> bool:
+        async with self._database.read() as connection:
+            return await self._records.active(connection, key)
+
+    async def find(
+        self, room: RoomKey, *, task_id: str | None = None, user_id: str | None = None
+    ) -> TaskSnapshot | None:
+        """The newest task of the room that matches what is given, active ones first; ended ones for 72 hours."""
+        async with self._database.read() as connection:
+            found = await self._records.find(connection, room, task_id, user_id)
+        if found is None:
+            return None
+        ours = self._newest.get(found.id)
+        return ours if ours is not None and ours.generation == found.generation else found
+
+    # writing
+
+    async def _write(self) -> None:
+        while True:
+            due = min(self._next_look, self._next_prune)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(due):
+                    await self._work.wait()
+            self._work.clear()
+            try:
+                if self._steps or self._claims or self._flushes:
+                    await self._write_batch()
+                elif self._closing:
+                    return
+                if self._loop.time() >= self._next_look:
+                    await self._look()
+                    self._next_look = self._loop.time() + LOOK
+                if self._loop.time() >= self._next_prune:
+                    async with self._database.begin() as connection:
+                        more = await self._records.prune(connection)
+                    self._next_prune = self._loop.time() + (0 if more else PRUNE)
+                self._failures = 0
+            except Exception as error:
+                log.error("the database failed", error=first_line(error), failures=self._failures + 1)
+                await asyncio.sleep(PAUSES[min(self._failures, len(PAUSES) - 1)])
+                self._failures += 1
+            if self._steps or self._claims or self._flushes or self._closing:
+                self._work.set()
+
+    async def _write_batch(self) -> None:
+        steps, self._steps = self._steps, {}
+        claims, self._claims = self._claims, []
+        flushes, self._flushes = self._flushes, []
+        try:
+            async with self._database.begin() as connection:
+                changes, lost = await self._records.update(connection, self._recorded, steps)
+                started = await self._records.insert(connection, [spec for spec, _ in claims])
+                changes += filter(None, started)
+                await self._tell(connection, changes)
+        except BaseException as error:
+            for task, earlier in steps.items():
+                together = earlier + self._steps.get(task, [])
+                self._steps[task] = together[: MAX_STEPS - 1] + together[MAX_STEPS - 1 :][-1:]
+            refusal = DatabaseUnavailable(f"the database failed: {first_line(error)}")
+            for _, claimed in claims:
+                _answer(claimed, refusal)
+            for flushed in flushes:
+                _answer(flushed, refusal)
+            raise
+        self._told(changes)
+        for change in changes:
+            self._settle(change)
+        for task in lost:
+            self._lose(task)
+        for flushed in flushes:
+            _answer(flushed, not lost)
+        for (spec, claimed), new in zip(claims, started, strict=True):
+            lease = new.after.lease(new.time) if new is not None else None
+            if not _answer(claimed, lease) and lease is not None:
+                self._order(Resume(spec, lease))  # who asked is gone; what is recorded is
+
+    async def _tell(self, connection: AsyncConnection, changes: list[TaskChange]) -> None:
+        if changes:
+            for listener in self._listeners:
+                await listener.record(connection, changes)
+
+    def _told(self, changes: list[TaskChange]) -> None:
+        if changes:
+            for listener in self._listeners:
+                listener.recorded()
+
+    def _settle(self, change: TaskChange) -> None:
+        """What is recorded now, of a task of this server."""
+        after = change.after
+        if after.ended:
+            self._forget(after.id)
+            return
+        self._recorded[after.id] = after
+        known = self._newest.get(after.id)
+        if known is None or known.generation != after.generation:
+            self._newest[after.id] = after
+            self._steps.pop(after.id, None)
+
+    def _lose(self, task: int) -> None:
+        known = self._forget(task)
+        if known is not None:
+            log.info("a task is no longer run here", **known.spec.key._asdict())
+            self._order(Abandon(known.spec.key, task))
+
+    def _forget(self, task: int) -> TaskSnapshot | None:
+        self._recorded.pop(task, None)
+        self._steps.pop(task, None)
+        return self._newest.pop(task, None)
+
+    # the other servers
+
+    async def _look(self) -> None:
+        """Tells that this server lives; finds what others have done to its tasks, and what dead ones have left."""
+        now = self._loop.time()
+        if now - self._last_beat >= BEAT:
+            async with self._database.begin() as connection:
+                if not await self._membership.beat(connection):
+                    log.warning("this server was taken for dead: its database did not hear of it for too long")
+                    await self._membership.rejoin(connection)
+            if now - self._last_beat > LEASE / 2:
+                # Others may have had no contact either: they get the time to tell that they live.
+                self._in_touch_since = now
+            self._last_beat = now
+        async with self._database.read() as connection:
+            generations = await self._membership.generations(connection)
+            orphans = await self._membership.orphans(connection)
+        for task, snapshot in tuple(self._recorded.items()):
+            if snapshot.active and generations.get(task) != snapshot.generation:
+                self._lose(task)
+        found = [task for task in generations if task not in self._recorded]
+        if orphans or found:
+            await self._take_over(found)
+
+    async def _take_over(self, found: Sequence[int] = ()) -> int:
+        async with self._database.begin() as connection:
+            if self._loop.time() - self._in_touch_since >= LEASE:
+                await self._membership.strike_off_the_dead(connection)
+            changes = await self._membership.take_over(connection, found)
+            await self._tell(connection, changes)
+        self._told(changes)
+        for change in changes:
+            self._settle(change)
+            after = change.after
+            log.info("a task goes on here", **after.spec.key._asdict(), push_url=str(after.spec.push_url))
+            self._order(Resume(after.spec, after.lease(self._wall())))
+        return len(changes)
+
+
+def _answer(future: "asyncio.Future[Any]", value: Any) -> bool:
+    """False: nobody waits for it any more."""
+    if future.done():
+        return False
+    if isinstance(value, Exception):
+        future.set_exception(value)
+    else:
+        future.set_result(value)
+    return True

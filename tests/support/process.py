@@ -41,6 +41,7 @@ async def serving(folder: Path, **settings: str) -> AsyncIterator[RelayProcess]:
         "RELAY_PORT": "0",
         "RELAY_ADDRESSES": "127.0.0.1",
         "RELAY_GET_RATE": "0",  # tests ask again and again until something has come true
+        "RELAY_DATABASE_URL": f"sqlite:///{folder}/relay.db",
         **{f"RELAY_{name.upper()}": value for name, value in settings.items()},
     }
     with log.open("wb") as out:

@@ -1,6 +1,6 @@
 import pytest
 
-from relay.core.load import AVERAGED, MAX_CPU_SHARE, MAX_LAG, LoadMeter, tick_length
+from relay.core.load import AVERAGED, MAX_CPU_SHARE, MAX_LAG, SETTLE, LoadMeter, tick_length
 
 TICK = 0.02
 
@@ -37,6 +37,15 @@ def test_a_burst_is_borne() -> None:
     assert meter.load.cpu_share < MAX_CPU_SHARE
     assert meter.load.too_much() == ""
     assert meter.load.overruns == 1
+
+
+def test_a_process_that_starts_has_room() -> None:
+    meter = LoadMeter(0.0, 0.0)
+    for moment in (0.5, 1.0, 1.8):
+        meter.tick(moment, moment, 0.5)
+    assert meter.load.too_much() == ""
+    meter.tick(SETTLE, 2.0, 0.5)
+    assert "ms late" in meter.load.too_much()
 
 
 def test_lateness_counts_where_the_machine_is_busy_with_others() -> None:

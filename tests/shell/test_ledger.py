@@ -1,0 +1,378 @@
+"""The ledger on SQLite and on a real PostgreSQL: what is recorded, who runs it, what a restart finds."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from relay.app.server import wall_clock
+from relay.core.ident import RoomKey, StreamKey, TaskKey
+from relay.core.push_url import PushUrl
+from relay.core.snapshot import TaskSnapshot
+from relay.core.task import Lease, State, StopReason, TaskSpec
+from relay.engine import ledger as ledger_module
+from relay.engine.changes import TaskChange
+from relay.engine.database import Database, DatabaseUnavailable, DatabaseUrl
+from relay.engine.ledger import Ledger
+from relay.engine.orders import Abandon, Order, Resume
+from relay.engine.records import HISTORY, PRUNED_AT_ONCE
+from relay.engine.schema import metadata, servers, tasks
+from relay.engine.servers import LEASE
+from tests.support.eventually import eventually
+from tests.support.postgres import postgres
+
+ROOM = RoomKey("app", "room")
+HOUR = 3600 * 1000
+
+
+def spec(task: str = "task", user: str = "user", *, max_idle_time: float = 180.0) -> TaskSpec:
+    return TaskSpec(
+        TaskKey(*ROOM, task),
+        StreamKey(*ROOM, user),
+        PushUrl.parse("rtmp://cdn.example/live/the-stream-key?token=x"),
+        max_idle_time=max_idle_time,
+        business_id="business",
+    )
+
+
+class Listener:
+    """Keeps what it was told, and fails when it is told to."""
+
+    def __init__(self) -> None:
+        self.changes: list[TaskChange] = []
+        self.committed: list[TaskChange] = []
+        self.failing = False
+
+    async def record(self, connection: AsyncConnection, changes: Sequence[TaskChange]) -> None:
+        assert connection.in_transaction()
+        if self.failing:
+            raise ValueError("the listener failed")
+        self.changes = list(changes)
+
+    def recorded(self) -> None:
+        self.committed += self.changes
+        self.changes = []
+
+
+@dataclass(slots=True)
+class Server:
+    """A ledger as a server has it."""
+
+    ledger: Ledger
+    orders: list[Order] = field(default_factory=list)
+    listener: Listener = field(default_factory=Listener)
+
+    async def start(self, task: str = "task") -> TaskSnapshot:
+        """A new task, as the run of it would tell of it."""
+        lease = await self.ledger.claim(spec(task))
+        assert lease is not None
+        return running(lease, spec(task))
+
+    async def find(self, task: str | None = "task", user: str | None = None) -> TaskSnapshot | None:
+        return await self.ledger.find(ROOM, task_id=task, user_id=user)
+
+    async def kill(self) -> None:
+        """As SIGKILL: nothing more is written."""
+        writing = self.ledger._writing
+        assert writing is not None
+        writing.cancel()
+        await asyncio.wait([writing])
+        await self.ledger._database.close()
+
+
+class Wall:
+    """Milliseconds since 1970 that pass only when told to."""
+
+    def __init__(self) -> None:
+        self.now = 1_700_000_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def running(lease: Lease, of: TaskSpec) -> TaskSnapshot:
+    return TaskSnapshot(
+        of,
+        State.WAITING,
+        lease.has_pushed,
+        StopReason.NONE,
+        lease.start_time,
+        0,
+        id=lease.id,
+        generation=lease.generation,
+        idle_since=lease.start_time,
+    )
+
+
+@pytest.fixture
+def wall() -> Wall:
+    return Wall()
+
+
+@pytest.fixture(scope="module")
+def postgres_url() -> Iterator[str]:
+    with postgres() as url:
+        yield url
+
+
+@pytest.fixture(params=["file", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> DatabaseUrl:
+    if request.param == "file":
+        return DatabaseUrl.file(tmp_path / "relay.db")
+    url = DatabaseUrl.parse(request.getfixturevalue("postgres_url"))
+    asyncio.run(_empty(url))
+    return url
+
+
+async def _empty(url: DatabaseUrl) -> None:
+    database = Database(url)
+    await database.open()
+    async with database.begin() as connection:
+        for table in metadata.sorted_tables:
+            await connection.execute(table.delete())
+    await database.close()
+
+
+async def begin(url: DatabaseUrl, wall: Callable[[], int], name: str | None = None) -> Server:
+    server = Server(Ledger(Database(url), wall, lambda order: server.orders.append(order), name=name))
+    server.ledger._listeners = [server.listener]
+    await server.ledger.open()
+    return server
+
+
+def opened(server: Server) -> Database:
+    return server.ledger._database
+
+
+@contextlib.asynccontextmanager
+async def serving(url: DatabaseUrl, wall: Callable[[], int], name: str | None = None) -> AsyncIterator[Server]:
+    server = await begin(url, wall, name)
+    try:
+        yield server
+    finally:
+        await server.ledger.close()
+
+
+async def test_what_is_recorded_is_found(url: DatabaseUrl, wall: Wall) -> None:
+    async with serving(url, wall) as server, serving(url, wall) as other:
+        task = await server.start()
+        pushing = replace(
+            task, state=State.PUSHING, has_pushed=True, idle_since=None, connects=1, last_error="e", bytes_sent=2**40
+        )
+        server.ledger.save(pushing)
+        assert await server.find() == pushing
+        assert await server.ledger.flush()
+        for one in (server, other):
+            assert await one.find() == pushing
+            assert await one.find(None, "user") == pushing
+            assert await one.find("task", "nobody") is None
+            assert await one.find("nothing") is None
+        assert server.ledger.holds(pushing)
+        assert not other.ledger.holds(pushing)
+        ended = replace(pushing, state=State.STOPPED, stop_reason=StopReason.IDLE, end_time=wall() + 5)
+        server.ledger.save(ended)
+        assert await server.ledger.flush()
+        assert await other.find() == ended
+        # The name is free again; the active task comes first, also where it began earlier.
+        wall.now += 10
+        again = await other.start()
+        assert again.id != task.id
+        assert (await server.find()).start_time == wall.now  # type: ignore[union-attr]
+        wall.now -= 20
+        await other.start("earlier")
+        await other.ledger.end(again.spec.key)
+        assert (await server.find(None, "user")).spec.key.task_id == "earlier"  # type: ignore[union-attr]
+        assert "the-stream-key" not in repr(await server.find())
+
+
+async def test_fifty_identical_starts_at_two_servers(url: DatabaseUrl, wall: Wall) -> None:
+    async with serving(url, wall) as one, serving(url, wall) as two:
+        names = [f"t{number}" for number in range(10)]
+        # Every name fifty times, in opposite orders, so that the two would wait for each other in a circle.
+        asked = [(one, name) for name in names * 25] + [(two, name) for name in reversed(names * 25)]
+        leases = await asyncio.gather(*(server.ledger.claim(spec(name)) for server, name in asked))
+        for name in names:
+            given = [lease for lease, (_, asked_for) in zip(leases, asked, strict=True) if asked_for == name and lease]
+            assert len(given) == 1
+        assert len(one.listener.committed + two.listener.committed) == len(names)
+
+
+async def test_changes_are_told_in_order_and_once(url: DatabaseUrl, wall: Wall) -> None:
+    async with serving(url, wall) as server:
+        task = await server.start()
+        steps = [replace(task, connects=number) for number in range(1, 40)]
+        for step in steps[:20]:
+            server.ledger.save(step)
+        server.listener.failing = True
+        await eventually(lambda: server.ledger._failures, what="the listener has failed")
+        for step in steps[20:]:
+            server.ledger.save(step)
+        with pytest.raises(DatabaseUnavailable, match="the listener failed"):
+            await server.ledger.claim(spec("other"))
+        assert await server.find("other") is None
+        server.listener.failing = False
+        await eventually(lambda: len(server.listener.committed) == 40)
+        before = None
+        for change, after in zip(server.listener.committed, [task, *steps], strict=True):
+            assert (change.before, change.after) == (before, after)
+            before = after
+
+
+async def test_what_waits_to_be_written_is_bounded(wall: Wall) -> None:
+    async with serving(DatabaseUrl.memory(), wall) as server:
+        task = await server.start()
+        for number in range(10_000):
+            server.ledger.save(replace(task, connects=number))
+        assert await server.ledger.flush()
+        assert len(server.listener.committed) == 1 + ledger_module.MAX_STEPS
+        assert server.listener.committed[-1].after.connects == 9_999
+
+
+async def test_a_stop_at_another_server(url: DatabaseUrl, wall: Wall) -> None:
+    async with serving(url, wall) as owner, serving(url, wall) as other:
+        task = await owner.start()
+        owner.ledger.save(pushing := replace(task, state=State.PUSHING, has_pushed=True, idle_since=None))
+        await owner.ledger.flush()
+        wall.now += 5
+        assert await other.ledger.end(task.spec.key)
+        assert not await other.ledger.end(task.spec.key)
+        for server in (owner, other):
+            found = await server.find()
+            assert found is not None
+            assert (found.state, found.stop_reason, found.end_time) == (State.STOPPED, StopReason.BY_API, wall.now)
+        await eventually(lambda: owner.orders == [Abandon(task.spec.key, task.id)], within=3)
+        # What its owner still says of it is not recorded, nor told to anybody.
+        owner.ledger.save(replace(pushing, state=State.BACKOFF))
+        assert await owner.ledger.flush()
+        assert (await other.find()).state is State.STOPPED  # type: ignore[union-attr]
+        assert [change.after.state for change in owner.listener.committed] == [State.WAITING, State.PUSHING]
+        assert [change.after.state for change in other.listener.committed] == [State.STOPPED]
+
+
+async def test_an_owner_that_speaks_before_it_looks_is_not_heard(
+    url: DatabaseUrl, wall: Wall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "LOOK", 60)
+    async with serving(url, wall) as owner, serving(url, wall) as other:
+        task = await owner.start()
+        assert await other.ledger.end(task.spec.key)
+        owner.ledger.save(replace(task, state=State.STOPPED, stop_reason=StopReason.IDLE, end_time=wall.now + 9))
+        assert not await owner.ledger.flush()
+        assert owner.orders == [Abandon(task.spec.key, task.id)]
+        assert (await other.find()).stop_reason is StopReason.BY_API  # type: ignore[union-attr]
+
+
+async def test_a_server_that_starts_again_goes_on(url: DatabaseUrl, wall: Wall) -> None:
+    """Killed while media arrives: from then on the idle clock runs, as it does while no server is there."""
+    killed = await begin(url, wall, "place")
+    pushed, idle = await killed.start("pushed"), await killed.start("idle")
+    killed.ledger.save(replace(pushed, state=State.PUSHING, has_pushed=True, idle_since=None, bytes_sent=9))
+    ended = await killed.start("ended")
+    killed.ledger.save(replace(ended, state=State.STOPPING, stop_reason=StopReason.BY_API, end_time=wall.now))
+    await killed.ledger.flush()
+    if not url.is_sqlite:  # whose clock is not ours
+        async with opened(killed).begin() as connection:
+            await connection.execute(servers.update().values(heartbeat=wall.now))
+    await killed.kill()
+    wall.now += 42_000
+    async with serving(url, wall, "place") as server:
+        leases = {order.lease.id: order.lease for order in server.orders if isinstance(order, Resume)}
+        assert leases == {
+            pushed.id: Lease(pushed.id, 2, pushed.start_time, has_pushed=True, idle_for=42.0),
+            idle.id: Lease(idle.id, 2, idle.start_time, has_pushed=False, idle_for=42.0),
+        }
+        found = await server.find("pushed")
+        assert found is not None
+        assert (found.state, found.bytes_sent, found.idle_since) == (State.WAITING, 0, wall.now - 42_000)
+        assert server.listener.committed[0].before.state is State.PUSHING  # type: ignore[union-attr]
+        assert server.listener.committed[0].after == found
+        assert (await server.find("ended")).stop_reason is StopReason.BY_API  # type: ignore[union-attr]
+        # And again, by a polite end this time.
+    wall.now += 8_000
+    async with serving(url, wall, "place") as server:
+        resumed = [order.lease for order in server.orders if isinstance(order, Resume)]
+        assert [(lease.generation, lease.idle_for) for lease in resumed] == [(3, 50.0), (3, 50.0)]
+
+
+async def test_a_survivor_takes_over(url: DatabaseUrl) -> None:
+    """Within the five seconds that are promised; and what the dead one pushed nobody is told to be pushed."""
+    loop = asyncio.get_running_loop()
+    async with serving(url, wall_clock) as survivor:
+        dead = await begin(url, wall_clock)
+        task = await dead.start()
+        dead.ledger.save(replace(task, state=State.PUSHING, has_pushed=True, idle_since=None))
+        await dead.ledger.flush()
+        await dead.kill()
+        died = loop.time()
+        await eventually(lambda: survivor.orders, within=5)
+        (order,) = survivor.orders
+        assert isinstance(order, Resume)
+        assert (order.lease.id, order.lease.generation, order.lease.has_pushed) == (task.id, 2, True)
+        assert loop.time() - died >= LEASE - 1.5
+        assert (await survivor.find()).state is State.WAITING  # type: ignore[union-attr]
+        async with opened(survivor).read() as connection:
+            assert len((await connection.execute(servers.select())).all()) == 1
+
+
+async def test_a_server_taken_for_dead_keeps_what_nobody_has_taken(url: DatabaseUrl, wall: Wall) -> None:
+    async with serving(url, wall, "place") as server:
+        kept, lost = await server.start("kept"), await server.start("lost")
+        async with opened(server).begin() as connection:
+            await connection.execute(servers.delete())
+            await connection.execute(tasks.update().where(tasks.c.id == lost.id).values(owner="another", generation=2))
+            await connection.execute(servers.insert().values(id="another", heartbeat=2**60))
+        await eventually(lambda: Abandon(lost.spec.key, lost.id) in server.orders, within=5)
+        assert server.orders == [Abandon(lost.spec.key, lost.id)]
+        server.ledger.save(replace(kept, state=State.CONNECTING))
+        assert await server.ledger.flush()
+
+
+async def test_what_is_old_is_not_seen_and_then_removed(
+    url: DatabaseUrl, wall: Wall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "PRUNE", 0.1)
+    async with serving(url, wall) as server:
+        long = await server.start("long")
+        task = await server.start("ended")
+        server.ledger.save(replace(task, state=State.STOPPED, stop_reason=StopReason.BY_API, end_time=wall.now))
+        await server.ledger.flush()
+        async with opened(server).begin() as connection:
+            row = (await connection.execute(tasks.select().where(tasks.c.id == task.id))).mappings().one()
+            copies = [{**row, "id": task.id + number, "task_id": "copy"} for number in range(1, PRUNED_AT_ONCE + 5)]
+            await connection.execute(tasks.insert(), copies)
+        wall.now += HISTORY
+        assert await server.find("ended") is not None
+        wall.now += 1
+        assert await server.find("ended") is None
+        assert await server.find("long") == long, "an active one is seen as long as it is active"
+
+        async def left() -> int:
+            async with opened(server).read() as connection:
+                return await connection.scalar(sa.select(sa.func.count()).select_from(tasks)) or 0
+
+        async def pruned() -> bool:
+            return await left() == 1
+
+        await eventually(pruned)
+
+
+async def test_a_database_that_goes_and_comes(postgres_url: str, wall: Wall) -> None:
+    url = DatabaseUrl.parse(postgres_url)
+    await _empty(url)
+    async with serving(url, wall) as server:
+        task = await server.start()
+        database = Database(url)
+        await database.open()
+        async with database.begin() as connection:
+            others = "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            await connection.execute(sa.text(f"SELECT pg_terminate_backend(pid) {others}"))
+        await database.close()
+        server.ledger.save(connecting := replace(task, state=State.CONNECTING))
+        await eventually(lambda: server.ledger._recorded.get(task.id) == connecting)
+        assert await server.ledger.claim(spec("other")) is not None
+        assert await server.find("task") == connecting
