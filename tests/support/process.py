@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import os
 import re
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -22,6 +24,13 @@ class RelayProcess:
     relay: Relay
     process: psutil.Process
     log: Path
+    killed: bool = False
+
+    async def kill(self) -> None:
+        """SIGKILL; returns when the process is gone."""
+        self.killed = True
+        self.process.kill()
+        await eventually(lambda: not self.process.is_running() or self.process.status() == psutil.STATUS_ZOMBIE)
 
     def counts(self) -> int:
         """Threads and file descriptors together."""
@@ -32,9 +41,17 @@ class RelayProcess:
         return int(self.process.memory_full_info().uss)
 
 
+def free_port() -> int:
+    """For one that has to come back at the same address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 @contextlib.asynccontextmanager
 async def serving(folder: Path, **settings: str) -> AsyncIterator[RelayProcess]:
-    """Runs it on loopback until the block ends, then ends it by SIGTERM and expects exit 0."""
+    """Runs it on loopback until the block ends, then ends it by SIGTERM and expects exit 0, unless it was killed."""
     log = folder / "relay.log"
     environment = {
         **os.environ,
@@ -49,9 +66,11 @@ async def serving(folder: Path, **settings: str) -> AsyncIterator[RelayProcess]:
     try:
         url = await eventually(lambda: _url(log, process), within=20, what="relay serve listens")
         async with httpx.AsyncClient(base_url=url, timeout=10) as client:
-            yield RelayProcess(Relay(url, client), psutil.Process(process.pid), log)
+            served = RelayProcess(Relay(url, client), psutil.Process(process.pid), log)
+            yield served
         process.terminate()
-        assert await asyncio.to_thread(process.wait, 10) == 0, log.read_text()
+        code = await asyncio.to_thread(process.wait, 10)
+        assert code == (-signal.SIGKILL if served.killed else 0), log.read_text()
     finally:
         if process.poll() is None:
             process.kill()
