@@ -67,6 +67,7 @@ class Fleet:
 
     async def drain(self, limit: float) -> None:
         """From now on nobody new is let in; returns when no push is under way any more, or after `limit` seconds."""
+        self._ledger.decline()
         await self._worker.drain()
         log.info("draining", seconds=limit)
         with contextlib.suppress(TimeoutError):

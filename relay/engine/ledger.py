@@ -67,6 +67,7 @@ class Ledger:
         self._flushes: list[asyncio.Future[bool]] = []
         self._work = asyncio.Event()
         self._writing: asyncio.Task[None] | None = None
+        self._declining = False
         self._frozen = False
         self._closing = False
         self._failures = 0
@@ -86,6 +87,10 @@ class Ledger:
         self._next_look = self._loop.time()
         self._next_prune = self._loop.time() + PRUNE
         self._writing = asyncio.create_task(self._write())
+
+    def decline(self) -> None:
+        """Takes over no more tasks of servers that die."""
+        self._declining = True
 
     def freeze(self) -> None:
         """What running tasks do from now on is not their doing: the server ends, and they go on with the next."""
@@ -284,7 +289,7 @@ class Ledger:
             if snapshot.active and generations.get(task) != snapshot.generation:
                 self._lose(task)
         found = [task for task in generations if task not in self._recorded]
-        if orphans or found:
+        if (orphans or found) and not self._declining:
             await self._take_over(found)
 
     async def _take_over(self, found: Sequence[int] = ()) -> int:

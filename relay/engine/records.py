@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from relay.core.ident import RoomKey, TaskKey
 from relay.core.snapshot import TaskSnapshot
-from relay.core.task import State, StopReason, TaskSpec
+from relay.core.task import Lease, State, StopReason, TaskSpec
 from relay.engine.changes import TaskChange
 from relay.engine.database import Database
 from relay.engine.rows import progress_of, row_of, snapshot_of
@@ -35,9 +35,7 @@ class Records:
         now = self._wall()
         # In the order of their names: servers that start the same ones at once do not wait for each other in a circle.
         for index, spec in sorted(enumerate(specs), key=lambda item: item[1].key):
-            new = TaskSnapshot(
-                spec, State.WAITING, False, StopReason.NONE, start_time=now, end_time=0, generation=1, idle_since=now
-            )
+            new = TaskSnapshot.begun(spec, Lease(0, 1, now), now)
             statement = self._database.insert(tasks).values(owner=self._membership.id, **row_of(new))
             inserted = await connection.execute(statement.on_conflict_do_nothing().returning(tasks.c.id))
             if (row := inserted.first()) is not None:
