@@ -139,8 +139,8 @@ class Settings(BaseSettings):
     )
     database_url: Annotated[InstanceOf[DatabaseUrl] | None, NoDecode, BeforeValidator(_database_url)] = Field(
         None,
-        description="where tasks are kept: sqlite:////path or postgresql://user:password@host/database; "
-        "unset: relay.db in $STATE_DIRECTORY, $XDG_STATE_HOME/relay or ~/.local/state/relay",
+        description="where tasks are kept: sqlite:////path, postgresql://user:password@host/database, or sqlite:// for "
+        "memory; unset: relay.db in $STATE_DIRECTORY, $XDG_STATE_HOME/relay or ~/.local/state/relay",
     )
     addresses: Annotated[
         list[Annotated[str, AfterValidator(_ip_literal)]], NoDecode, BeforeValidator(_comma_separated)

@@ -178,6 +178,7 @@ async def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
     [
         ("sqlite:////var/lib/relay.db", "sqlite:////var/lib/relay.db"),
         ("sqlite:///relay.db", "sqlite:///relay.db"),
+        ("sqlite://", "sqlite://"),
         ("postgres://u:hidden@db.example/relay", "postgresql://u:***@db.example/relay"),
         ("postgresql://u:hidden@db/relay?sslmode=require", "postgresql://u:***@db/relay"),
         ("postgresql+asyncpg://u@db/relay?password=hidden", "postgresql://u@db/relay"),

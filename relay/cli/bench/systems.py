@@ -113,6 +113,7 @@ async def started(candidate: Candidate, push_url: str) -> AsyncIterator[System]:
         environment |= {
             "RELAY_PORT": "0",
             "RELAY_ADDRESSES": "127.0.0.1",
+            "RELAY_DATABASE_URL": "sqlite://",
             "RELAY_LOG_FORMAT": "json",
             "RELAY_LOG_LEVEL": "info",
             "RELAY_MEASURE_CPU": "true",
