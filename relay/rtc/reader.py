@@ -79,7 +79,8 @@ class BatchReader(DatagramReader):
     def drain(self, now: float) -> list[tuple[float, bytes]]:
         got = super().drain(now)
         busy = 0
-        offset = time.time() - self._clock()
+        now = self._clock()  # later than the tick's beginning, as other sessions come before this one
+        offset = time.time() - now
         for sock in self._sockets:
             count = len(got)
             self.refused += sock.read(got, now, offset)

@@ -1,4 +1,4 @@
-"""Chromium as a publisher and as a viewer: a page of our own, with fake devices."""
+"""Chromium as a publisher and as a viewer: a page like the README's, with fake devices."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,11 @@ PAGE = """<!doctype html><meta charset="utf-8"><title>publish</title><script>
 async function publish(url, constraints = {audio: true, video: {width: 1280, height: 720, frameRate: 30}}) {
   const media = await navigator.mediaDevices.getUserMedia(constraints);
   const pc = new RTCPeerConnection();
-  for (const track of media.getTracks()) pc.addTransceiver(track, {direction: "sendonly", streams: [media]});
+  for (const track of media.getTracks()) {
+    const {sender} = pc.addTransceiver(track, {direction: "sendonly", streams: [media]});
+    if (track.kind === "video")
+      await sender.setParameters({...sender.getParameters(), degradationPreference: "maintain-resolution"});
+  }
   await pc.setLocalDescription();
   const response = await fetch(url, {
     method: "POST", headers: {"Content-Type": "application/sdp"}, body: pc.localDescription.sdp});
