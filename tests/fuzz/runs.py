@@ -146,7 +146,8 @@ def atheris_run(target: Target, seconds: float, seed: int, folder: Path) -> Repo
     with _dictionary(target) as words:
         command = [sys.executable, "-m", "tests.fuzz.guided", target.name, str(grown), str(target.folder)]
         command += [f"-max_total_time={seconds:.0f}", f"-seed={seed + 1}", f"-max_len={target.max_size}", *words]
-        command += [f"-timeout={HUNG:.0f}", f"-rss_limit_mb={MAX_MEMORY}", "-print_final_stats=1"]
+        command += [f"-timeout={HUNG:.0f}", f"-report_slow_units={HUNG:.0f}"]
+        command += [f"-rss_limit_mb={MAX_MEMORY}", "-print_final_stats=1"]
         command += [f"-artifact_prefix={folder}/{target.name}-"]
         before = set(folder.glob(f"{target.name}-*"))
         begun, used = time.monotonic(), _cpu()
