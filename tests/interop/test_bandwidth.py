@@ -52,7 +52,7 @@ _PAGE = """async ([url, transportWide]) => {
     const send = window.fetch;
     window.fetch = (url, request) => send(url, {...request, body: request.body.replace(/a=.*transport-.*\\r\\n/g, "")});
   }
-  window.published = await publish(url);
+  window.published = await publish(url, undefined, "maintain-resolution");
 }"""
 
 

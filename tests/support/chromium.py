@@ -10,13 +10,14 @@ from playwright.async_api import Page
 from tests.support.browser import browser
 
 PAGE = """<!doctype html><meta charset="utf-8"><title>publish</title><script>
-async function publish(url, constraints = {audio: true, video: {width: 1280, height: 720, frameRate: 30}}) {
+async function publish(url, constraints = {audio: true, video: {width: 1280, height: 720, frameRate: 30}},
+                       degradationPreference = "balanced") {
   const media = await navigator.mediaDevices.getUserMedia(constraints);
   const pc = new RTCPeerConnection();
   for (const track of media.getTracks()) {
     const {sender} = pc.addTransceiver(track, {direction: "sendonly", streams: [media]});
     if (track.kind === "video")
-      await sender.setParameters({...sender.getParameters(), degradationPreference: "maintain-resolution"});
+      await sender.setParameters({...sender.getParameters(), degradationPreference});
   }
   await pc.setLocalDescription();
   const response = await fetch(url, {

@@ -48,8 +48,8 @@ def need(*names: str) -> None:
     root = [] if os.geteuid() == 0 else ["sudo"]
     packages = [package for program in missing for package in program.packages]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]
-    for command in (["apt-get", "update", "-qq"], install):
+    apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300"]  # another run may be installing, too
+    for command in ([*apt, "update"], [*apt, "install", "-y", "--no-install-recommends", *packages]):
         subprocess.run([*root, *command], check=True, env=environment, timeout=600, stdout=subprocess.DEVNULL)
 
 
