@@ -111,13 +111,13 @@ def percentile(values: Iterable[float], percent: float) -> float:
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)] if ordered else math.nan
 
 
-def av_offsets(path: str | os.PathLike[str]) -> list[float]:
+def av_offsets(path: str | os.PathLike[str], *, since: float = 0.0) -> list[float]:
     """Seconds from each flash to its beep, positive where the sound is late, by decoding the file (`cli/pattern`).
 
     A flash counts from its first bright picture's timestamp, a beep from the first sample of its rise. Flashes without
-    a beep within half a second are left out.
+    a beep within half a second are left out, and so are those before `since`, seconds.
     """
-    flashes, beeps = _flashes(path), _beeps(path)
+    flashes, beeps = [flash for flash in _flashes(path) if flash >= since], _beeps(path)
     offsets = []
     for flash in flashes:
         at = bisect.bisect_left(beeps, flash)

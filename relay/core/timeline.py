@@ -8,7 +8,8 @@ sender report; then it slides, by at most `SLEW` of the time that passes, toward
 - for a track that does not lead, the leading track's place, once the sender reports (RFC 3550 6.4.1) of both tell how
   their clocks relate. The sound leads, so that it is resampled as little as possible.
 
-Timestamps that jump against the arrivals move the offset at once. The time of a track never goes back.
+Timestamps that jump against the arrivals move the offset at once, and so does, soon after the first arrival, one
+that is earlier than it told. The time of a track never goes back.
 """
 
 import math
@@ -18,6 +19,11 @@ SLEW = 0.005
 """The part of passing time by which an offset may slide: what resampling of sound absorbs."""
 JUMP = 0.3
 """Seconds of disagreement with the arrivals above which a track is placed anew."""
+_SETTLING = 2.0
+"""Seconds after it was placed in which a track falls at once to a lesser delay: publishers begin with what they held
+back while they connected, and what comes first is the latest of it."""
+_LESSER = 0.02
+"""Seconds by which a delay has to be less for that; what is nearer slides."""
 _BUCKET = 1.0
 _BUCKETS = 10
 _SETTLE = 0.5  # after a silence of the whole session, before late media is taken for a jump of its timestamps
@@ -128,20 +134,21 @@ class TrackClock:
         self._delay = 0.0
         self._least: _LeastDelay | None = None
 
-    def place(self, rtp_time: int, arrival: float | None, now: float) -> float:
+    def place(self, rtp_time: int, arrival: float | None, now: float, *, steady: bool = False) -> float:
         """The time of a frame, in seconds of the clock that `arrival` and `now` are read from; never before the last.
 
         `rtp_time` is unwrapped; `arrival` is None for a frame whose delay says nothing about the path.
+        `steady`: the offset may only slide while frames are shown in another order than they come in.
         """
         media = rtp_time / self._rate
         offset = self.offset
         # What filled a hole says nothing of the path, but nothing arrives before its time: that is a jump.
         if arrival is not None or offset is None or media + offset > now + _MAX_ALIGNMENT + JUMP:
-            offset = self._observe(media, now if arrival is None else arrival)
+            offset = self._observe(media, now if arrival is None else arrival, steady)
         self._time = max(self._time, media + offset)
         return self._time
 
-    def _observe(self, media: float, arrival: float) -> float:
+    def _observe(self, media: float, arrival: float, steady: bool) -> float:
         timeline = self._timeline
         timeline._arrived(arrival)
         delay = arrival - media
@@ -162,6 +169,9 @@ class TrackClock:
         least = self._least
         if least.value - self._arrivals > JUMP and arrival - least.start >= _SETTLE:
             return self._anchor(least.value, arrival)
+        if not steady and self._arrivals - least.value > _LESSER and arrival - least.start < _SETTLING:
+            self._arrivals = least.value
+            self.offset = least.value + self._alignment
         slide = SLEW * max(0.0, arrival - self.last_arrival)
         self._arrivals += max(-slide, min(least.value - self._arrivals, slide))
         led = timeline._led(self, arrival)

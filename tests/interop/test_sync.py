@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import av
@@ -10,6 +10,7 @@ import pytest
 
 from relay.cli import pattern
 from relay.cli.measure import audio_frames, audio_holes, av_offsets, is_monotonic, percentile, read_tags, video_frames
+from relay.core import flv
 from relay.rtc.settings import RtcSettings
 from relay.worker.settings import WorkerSettings
 from tests.support import impairer
@@ -104,6 +105,13 @@ async def _gstreamer(url: str, clip: Path) -> AsyncIterator[None]:
         yield
 
 
+def caught_up(tags: list[flv.Tag]) -> float:
+    """Seconds of the recording after which pictures come one by one. webrtcbin holds back what is made while it
+    connects, a second or two, and then sends it in a burst, one track before the other: no place is right for that."""
+    times = [tag.timestamp / 1000 for tag in video_frames(tags)]
+    return next(times[i] for i in range(len(times)) if all(q - p > 0.01 for p, q in pairwise(times[i : i + 10])))
+
+
 PUBLISHERS = {"chromium": _chromium, "ffmpeg": _ffmpeg, "gstreamer": _gstreamer}
 
 
@@ -136,7 +144,10 @@ async def test_beep_and_flash_come_together(
     assert is_monotonic(audio_frames(tags))
     assert audio_holes(tags) == []
     assert_decodes(path)
-    # Where the pictures of a push's first moments are lost, the first edge is not where the flash began.
-    offsets = av_offsets(path)[1:]
+    since = 0.0
+    if publisher == "gstreamer":
+        since = caught_up(tags)
+        assert since < 1.0
+    offsets = av_offsets(path, since=since)
     assert len(offsets) >= 5
     assert percentile((abs(offset) for offset in offsets), 95) <= 0.080, offsets

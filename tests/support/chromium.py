@@ -11,12 +11,12 @@ from tests.support.browser import browser
 
 PAGE = """<!doctype html><meta charset="utf-8"><title>publish</title><script>
 async function publish(url, constraints = {audio: true, video: {width: 1280, height: 720, frameRate: 30}},
-                       degradationPreference = "balanced") {
+                       degradationPreference = null) {
   const media = await navigator.mediaDevices.getUserMedia(constraints);
   const pc = new RTCPeerConnection();
   for (const track of media.getTracks()) {
     const {sender} = pc.addTransceiver(track, {direction: "sendonly", streams: [media]});
-    if (track.kind === "video")
+    if (track.kind === "video" && degradationPreference)
       await sender.setParameters({...sender.getParameters(), degradationPreference});
   }
   await pc.setLocalDescription();

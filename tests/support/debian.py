@@ -21,7 +21,9 @@ PROGRAMS: Mapping[str, Program] = {
     "ffmpeg": Program("command -v ffmpeg", ("ffmpeg",)),
     "chromium": Program("test -x /usr/bin/chromium", ("chromium",)),
     "gstreamer": Program(
-        "gst-inspect-1.0 --exists nicesrc && gst-inspect-1.0 --exists x264enc && gst-inspect-1.0 --exists webrtcbin && "
+        # libnice's plugin has a version of its own, below GStreamer's, which is what is asked for otherwise.
+        "gst-inspect-1.0 --exists --atleast-version=0.1 nicesrc && gst-inspect-1.0 --exists x264enc && "
+        "gst-inspect-1.0 --exists webrtcbin && "
         "/usr/bin/python3 -c \"import gi; gi.require_version('GstWebRTC', '1.0')\"",
         (
             "python3-gi",

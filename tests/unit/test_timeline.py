@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.core.timeline import JUMP, SLEW, Timeline
+from relay.core.timeline import JUMP, SLEW, Timeline, TrackClock
 
 AUDIO, VIDEO = 48000, 90000
 
@@ -110,6 +110,43 @@ def test_the_place_slides_by_no_more_than_resampling_absorbs() -> None:
         for before, after in itertools.pairwise(track):
             passed = after.arrival - before.arrival
             assert abs(after.latency - before.latency) <= SLEW * passed + 1e-4
+
+
+@pytest.mark.parametrize("held", [0.1, 0.28, 0.5, 2.3])
+def test_what_a_publisher_held_back_while_it_connected_does_not_tell_the_delay(held: float) -> None:
+    """It comes at once, the sound before the pictures; from then on both are where live media are."""
+    timeline = Timeline()
+    sound, picture = timeline.track(AUDIO, leads=True), timeline.track(VIDEO, leads=False)
+    sounds = [(i / 50, sound, AUDIO, 0.0005) for i in range(200)]
+    pictures = [(i / 30, picture, VIDEO, 0.003) for i in range(120)]
+    frames = sorted(sounds + pictures, key=lambda frame: frame[0])
+    placed: list[tuple[float, TrackClock, float]] = []
+    ready: dict[int, float] = {AUDIO: held, VIDEO: held}
+    for sent, clock, rate, gap in frames:
+        arrival = ready[rate] = max(ready[rate] + gap, sent + 0.02)
+        placed.append((sent, clock, clock.place(round(sent * rate), arrival, arrival) - sent))
+    caught_up = held + 0.3
+    live = [latency for sent, _, latency in placed if sent > caught_up]
+    assert max(live) - min(live) <= 0.025
+    assert min(live) == pytest.approx(0.02, abs=0.001)
+
+
+def test_a_lesser_delay_only_slides_once_settled() -> None:
+    clock = Timeline().track(AUDIO, leads=True)
+    placed = [
+        clock.place(960 * i, at, at) - i / 50 for i in range(400) for at in (i / 50 + (0.1 if i < 200 else 0.02),)
+    ]
+    assert placed[:200] == pytest.approx([0.1] * 200)
+    assert placed[200] > 0.099
+    assert placed[399] == pytest.approx(0.1 - 200 / 50 * SLEW, abs=1e-3)
+
+
+def test_a_delay_that_grew_less_does_not_shake_b_frames() -> None:
+    clock = Timeline().track(VIDEO, leads=False)
+    assert clock.place(0, 10.0, 10.0, steady=True) == 10.0
+    assert clock.place(9000, 10.05, 10.05, steady=True) > 10.09
+    assert clock.place(12000, 10.06, 10.06) == pytest.approx(10.0997, abs=1e-3)
+    assert clock.place(18000, 10.15, 10.15) == pytest.approx(10.1267, abs=1e-3)
 
 
 def test_arrivals_in_ticks_do_not_shake_the_timeline() -> None:

@@ -75,7 +75,7 @@ class VideoReceiver(TrackReceiver):
             time = composition = 0.0
             if decoded is not None:
                 # DTS are placed, not PTS: pictures arrive as they are to be decoded, whatever they waited before that.
-                time = self._clock.place(decoded, unit.anchor, unit.arrival)
+                time = self._clock.place(decoded, unit.anchor, unit.arrival, steady=decoding.depth > 0)
                 if not decoding.depth:
                     self._shown_last = time
                 else:
