@@ -284,7 +284,7 @@ def test_a_cdn_that_comes_back_is_pushed_to_within_two_seconds(cdn: VirtualCdn, 
     assert max(waits) < 2.0
 
 
-@pytest.mark.parametrize("seed", [1, 7])
+@pytest.mark.parametrize("seed", [7])
 def test_six_hours_of_joins_leaves_and_drops(cdn: VirtualCdn, seed: int) -> None:
     loop = VirtualLoop(cdn)
 
