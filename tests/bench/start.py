@@ -8,18 +8,20 @@ Stops a second come on top. Latency counts from the moment a request was due, so
 
 import argparse
 import asyncio
-import contextlib
 import json
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from relay.api.actions import GET, START, STOP, VERSION
+from relay.cli.bench import child
+from relay.cli.source import builtin_clip
 from relay.core.signature import SignedRequest, Signer
 from tests.support.eventually import eventually
 from tests.support.process import RelayProcess, serving
@@ -108,26 +110,12 @@ class Load:
             self.wrong[answer["Result"]] += 1
 
 
-@contextlib.asynccontextmanager
-async def command(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A relay command for as long as the context lasts."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-u", "-m", "relay", *arguments),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        await process.communicate()
-
-
-async def push(client: Client, stack: contextlib.AsyncExitStack, served: RelayProcess, sink: str, number: int) -> None:
+async def push(client: Client, publishers: child.Child, served: RelayProcess, base: str, number: int) -> None:
     """Starts a push and its publisher, and waits until it runs."""
     user = f"live{number}"
-    await client.call(START, body(user, f"{sink}/live/{user}", user))
-    await stack.enter_async_context(command("publish", "clip", served.relay.whip_url(user)))
+    await client.call(START, body(user, f"{base}/{user}", user))
+    url = served.relay.whip_url(user)
+    await publishers.ask("connect", within=30, name=user, url=url, addresses=["127.0.0.1"])
 
     async def pushing() -> bool:
         _, answer = await client.call(GET, {"AppId": APP, "RoomId": ROOM, "TaskId": user})
@@ -144,31 +132,33 @@ def share(seconds: list[float], part: float) -> float:
 async def bench(rate: float, seconds: float, pushes: int, settings: dict[str, str]) -> int:
     keys = {"access_keys": f"{SIGNER.key_id}:{SIGNER.secret}", "start_rate": "0", "stop_rate": "0"}
     with tempfile.TemporaryDirectory() as folder:
-        async with contextlib.AsyncExitStack() as stack:
-            sink_process = await stack.enter_async_context(command("sink", "--port", "0"))
-            assert sink_process.stdout is not None
-            words = (await sink_process.stdout.readline()).decode().split()
-            sink = next(word for word in words if word.startswith("rtmp://")).partition("/<app>")[0]
-            drain = asyncio.create_task(sink_process.stdout.read())
-            stack.callback(drain.cancel)
-            served = await stack.enter_async_context(serving(Path(folder), **keys, **settings))
+        async with (
+            child.running("relay.cli.bench.arrivals", "sink") as sink,
+            child.running("relay.cli.bench.publishers", "publishers") as publishers,
+            serving(Path(folder), **keys, **settings) as served,
+        ):
+            base = f"rtmp://127.0.0.1:{(await sink.ask('open', within=10))['port']}/live"
+            await publishers.ask("open", within=10, clip=str(builtin_clip()), spaced=True, loss=0)
             host, port = served.relay.url.removeprefix("http://").split(":")
             client = Client(host, int(port))
             for number in range(pushes):
-                await push(client, stack, served, sink, number)
-            load = Load(client, f"{sink}/live/bench")
+                await push(client, publishers, served, base, number)
+            load = Load(client, f"{base}/bench")
             await load.run(rate, 2)
-            load.starts.clear()
-            load.stops.clear()
-            cpu, wall = served.process.cpu_times(), time.monotonic()
+            load = Load(client, load.push_url)
+            psutil.cpu_percent()
+            cpu, begun = served.process.cpu_times(), time.monotonic()
             await load.run(rate, seconds)
-            spent = served.process.cpu_times()
-            used = (spent.user + spent.system - cpu.user - cpu.system) / (time.monotonic() - wall)
+            spent, machine = served.process.cpu_times(), psutil.cpu_percent()
+            used = (spent.user + spent.system - cpu.user - cpu.system) / (time.monotonic() - begun)
             await client.close()
+            await sink.ask("close", within=10)
     for name, found in (("Start", load.starts), ("Stop", load.stops)):
         figures = ", ".join(f"p{part} {share(found, part / 100):.1f}" for part in (50, 95, 99))
         print(f"{name:5} {len(found)} at {rate:g}/s: {figures}, most {1000 * max(found):.1f} ms")  # noqa: T201
-    print(f"relay: {100 * used:.0f} % of a core, {pushes} pushes; refused: {dict(load.wrong) or 'none'}")  # noqa: T201
+    print(f"relay: {100 * used:.0f} % of a core, {pushes} pushes; all of the machine's cores: {machine:.0f} %")  # noqa: T201
+    for words, count in load.wrong.most_common(5):
+        print(f"{count} refused: {words}")  # noqa: T201
     return 1 if load.wrong else 0
 
 

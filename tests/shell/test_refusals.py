@@ -70,7 +70,7 @@ async def test_gateway_errors() -> None:
             ("POST", {"Action": "StartPushMixedStreamToCDN", "Version": "1"}, 404, "InvalidActionOrVersion", 100008),
             *(
                 (method, good, 405, "MethodNotAllowed", 100020)
-                for method in ("PUT", "PATCH", "DELETE", "TRACE", "NONE")
+                for method in ("PUT", "PATCH", "DELETE", "TRACE", "PROPFIND")
             ),
         ):
             raw = "&".join(f"{name}={quote(value, errors='surrogatepass')}" for name, value in query.items())
