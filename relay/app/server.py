@@ -142,11 +142,12 @@ class _Server(uvicorn.Server):
         self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
         # What is loaded by now stays: the collector's full runs then look at streams only, so they are short, and
-        # come soon enough for what sessions leave.
+        # come soon enough for what sessions leave. It takes a while, so it comes before the engine's ticks begin: late
+        # ones would count as load, and the first publishers be sent away.
         gc.collect()
         gc.freeze()
+        await super().startup(sockets)
         log.info("serving", url=self.url, whip=f"{self.url}/whip/{{AppId}}/{{RoomId}}/{{UserId}}")
         self.listening.set()
 
