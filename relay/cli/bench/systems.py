@@ -70,8 +70,8 @@ GSTREAMER = Candidate(
 )
 JANUS = Candidate("janus", (sys.executable, "-m", "relay.cli.bench.peers.janus"))
 _PROBES = {
-    "gstreamer": "gst-inspect-1.0 --exists nicesrc && gst-inspect-1.0 --exists voaacenc && "
-    "gst-inspect-1.0 --exists rtmp2sink && /usr/bin/python3 -c "
+    "gstreamer": "gst-inspect-1.0 nicesrc && gst-inspect-1.0 voaacenc && "
+    "gst-inspect-1.0 rtmp2sink && /usr/bin/python3 -c "
     "\"import gi; gi.require_version('Gst', '1.0'); gi.require_version('GstWebRTC', '1.0')\"",
     "janus": "command -v janus && command -v ffmpeg",
 }

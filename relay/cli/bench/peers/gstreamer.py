@@ -17,10 +17,10 @@ gi.require_version("GstSdp", "1.0")
 gi.require_version("GstWebRTC", "1.0")
 from gi.repository import GLib, Gst, GstSdp, GstWebRTC  # type: ignore[import-not-found]  # noqa: E402
 
-_VIDEO = "queue ! rtph264depay ! h264parse ! video/x-h264,stream-format=avc,alignment=au ! mux."
+_VIDEO = "queue ! rtph264depay ! h264parse ! capsfilter caps=video/x-h264,stream-format=avc,alignment=au"
 _AUDIO = (
     "queue ! rtpopusdepay ! opusdec ! audioconvert ! audioresample ! "
-    "audio/x-raw,rate=44100,channels=2 ! voaacenc bitrate=128000 ! aacparse ! mux."
+    "audio/x-raw,rate=44100,channels=2 ! voaacenc bitrate=128000 ! aacparse"
 )
 _ANSWER_TIME = 10.0
 
@@ -30,8 +30,8 @@ class _Stream:
 
     def __init__(self, push_url: str) -> None:
         self.pipeline = Gst.parse_launch(
-            f"webrtcbin name=peer bundle-policy=max-bundle latency=20 "
-            f'flvmux name=mux streamable=true latency=100000000 ! rtmp2sink location="{push_url}"'
+            f"webrtcbin name=peer bundle-policy=max-bundle "
+            f'flvmux name=mux streamable=true ! rtmp2sink location="{push_url}"'
         )
         self._peer = self.pipeline.get_by_name("peer")
         self._peer.connect("pad-added", self._pad_added)
@@ -62,10 +62,8 @@ class _Stream:
             self._gathered.set()
 
     def _pad_added(self, peer: Any, pad: Any) -> None:
-        if pad.direction != Gst.PadDirection.SRC:
-            return
         media = pad.get_current_caps().get_structure(0).get_string("media")
-        branch = Gst.parse_bin_from_description((_VIDEO if media == "video" else _AUDIO).removesuffix(" ! mux."), True)
+        branch = Gst.parse_bin_from_description(_VIDEO if media == "video" else _AUDIO, True)
         self.pipeline.add(branch)
         mux = self.pipeline.get_by_name("mux")
         branch.get_static_pad("src").link(mux.request_pad_simple(media))
