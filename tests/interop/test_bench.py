@@ -27,6 +27,7 @@ async def test_a_short_run_measures_the_relay(tmp_path: Path) -> None:
     assert abs(phases + cpu["rest"] - cpu["total"]) < 1e-4
     assert run["resident_mb"] > 20
     assert [line["largest_good"] for line in told["summary"]] == [1]
+    assert all(0 < told["floor"][part] < 1 for part in ("sound", "srtp", "udp", "tcp"))
     assert "reception" in picture.read_text()
     assert "CPU s per stream-second" in err
 

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from relay import __version__
 from relay.cli.bench import systems
+from relay.cli.bench.floor import floor
 from relay.cli.bench.measurement import Plan, RunFailed, measure
 from relay.cli.bench.report import Run, Sender
 from relay.cli.bench.systems import Candidate
@@ -64,12 +65,13 @@ async def run_bench(options: BenchOptions) -> int:
         runs.append(run)
         console.print(f"{title}: {run.cpu.total:.4f} CPU s per stream-second{_remark(run)}")
     summary = summarise(runs)
+    alone = floor(options.clip or builtin_clip())
     if options.picture is not None:
         draw(runs, options.picture)
     if options.json:
-        typer.echo(json.dumps(_document(options, runs, failures, summary), indent=1))
+        typer.echo(json.dumps(_document(options, runs, failures, summary, alone), indent=1))
     else:
-        _print(runs, summary)
+        _print(runs, summary, alone)
     ours = [run for run in runs if run.system == RELAY.name]
     return 0 if ours and all(run.good for run in ours) and not failures else 1
 
@@ -189,7 +191,11 @@ def _slope(group: Sequence[Run]) -> float | None:
 
 
 def _document(
-    options: BenchOptions, runs: Sequence[Run], failures: Sequence[str], summary: Sequence[Summary]
+    options: BenchOptions,
+    runs: Sequence[Run],
+    failures: Sequence[str],
+    summary: Sequence[Summary],
+    alone: dict[str, float],
 ) -> dict[str, Any]:
     return {
         "version": __version__,
@@ -200,10 +206,11 @@ def _document(
         "runs": [{**asdict(run), "good": run.good} for run in runs],
         "failures": list(failures),
         "summary": [asdict(line) for line in summary],
+        "floor": alone,
     }
 
 
-def _print(runs: Sequence[Run], summary: Sequence[Summary]) -> None:
+def _print(runs: Sequence[Run], summary: Sequence[Summary], alone: dict[str, float]) -> None:
     table = Table(title="CPU seconds per stream-second; milliseconds; megabytes")
     for heading in ("system", "sender", "N", "CPU", "reception", "sound", "pushing", "rest"):
         table.add_column(heading, justify="left" if heading in ("system", "sender") else "right")
@@ -225,6 +232,7 @@ def _print(runs: Sequence[Run], summary: Sequence[Summary]) -> None:
             words.append(f"{line.megabytes_per_stream:.1f} MB for each further stream")
         words += [f"the relay costs {ratio:.2f} of it at {count}" for count, ratio in line.cost_ratio.items()]
         typer.echo("; ".join(words))
+    typer.echo("alone, on this machine: " + ", ".join(f"{name} {cost:.4f}" for name, cost in alone.items()))
 
 
 def _figure(value: float | None, digits: int) -> str:

@@ -16,6 +16,7 @@ _PHASES = (("reception", "#4477aa"), ("sound", "#ccbb44"), ("pushing", "#228833"
 def draw(runs: Sequence[Run], path: Path) -> None:
     """SVG or PNG, by the name's ending."""
     rcParams["svg.hashsalt"] = "relay bench"  # the same figures give the same file
+    rcParams["svg.fonttype"] = "none"
     figure = Figure(figsize=(12, 4), layout="constrained")
     cost, latency, parts = figure.subplots(1, 3)
     _curves(cost, runs, lambda run: run.cpu.total)
