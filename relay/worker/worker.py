@@ -132,18 +132,17 @@ class Worker:
         phases.received()
         for room in rooms:
             room.deliver(now)
-        phases.pushed()
-        for room in rooms:
-            room.show(now)
-        phases.shown()
-        for room in rooms:
-            room.encode(now)
-        phases.encoded()
-        for room in rooms:
             room.push(now)
             if room.empty:
                 del self._rooms[room.key]
         phases.pushed()
+        for room in rooms:
+            room.show(now)
+        phases.shown()
+        # Last, as it takes longest and its results are not due yet: pictures do not wait for sound.
+        for room in rooms:
+            room.encode(now)
+        phases.encoded()
         if not self._rooms:
             self._empty.set()
 
