@@ -25,7 +25,8 @@ from relay.push.connection import Connection
 from relay.push.run import PushRun
 from relay.rtc.whep import make_client
 from relay.worker.phases import PhaseClock
-from relay.worker.room import Room, Surroundings
+from relay.worker.place import Surroundings
+from relay.worker.room import Room
 from relay.worker.settings import WorkerSettings
 from relay.worker.stats import WorkerStats
 from relay.worker.subscription import Closing
