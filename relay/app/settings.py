@@ -17,7 +17,7 @@ from relay.core.whep_source import WhepSource, WhepTokens, WhepUrls, parse_heade
 from relay.engine.database import DatabaseUrl
 from relay.gateway.app_keys import AppKeys
 from relay.gateway.resources import IceServer
-from relay.push.transcode import DEFAULT_BIT_RATE
+from relay.push.transcode import DEFAULT_BIT_RATE, DEFAULT_CODER, CoderName
 from relay.rtc.settings import RtcSettings, TurnServer
 from relay.worker.settings import WorkerSettings
 
@@ -190,7 +190,7 @@ class Settings(BaseSettings):
     longest_tick_ms: float = Field(
         40, ge=2, le=100, description="the same under load: latency against cost; below tick_ms it is that"
     )
-    audio_coder: Literal["twoloop", "fast"] = Field("twoloop", description="FFmpeg's AAC coder")
+    audio_coder: CoderName = Field(DEFAULT_CODER, description="of AAC: `paired`, or FFmpeg's `twoloop` or `fast` alone")
     audio_bit_rate: int = Field(DEFAULT_BIT_RATE, ge=32_000, le=320_000, description="bits per second of the AAC")
     max_sessions: int = Field(1000, ge=1, description="publishers at once")
     max_viewers: int = Field(100, ge=0, description="viewers (WHEP) at once")

@@ -29,6 +29,8 @@ AUDIO_DELAY = AUDIO_LAG + 0.05
 """Seconds from a sound's time to its way out: silence has taken its place by then (`AUDIO_LAG` and the encoder's
 lookahead), so sound goes out evenly whatever the network does. Sent as it comes, it would pause for 0.3 s wherever a
 publisher vanishes, mutes with DTX or loses a packet, and a player that is nearer to live than that would stall."""
+AUDIO_BATCH = 0.08
+"""Seconds of sound from the first packet to the last that are enough to be encoded: a call for each costs half more."""
 AUDIO_HEAD = 0.1
 """Seconds of sound before a push begins, since the first picture's time is a little before its arrival."""
 
@@ -125,14 +127,15 @@ class Feed:
         self.release(now)
 
     def encode(self, now: float) -> None:
-        """Takes the sound that came since the last call, and silence where none came for too long."""
+        """Takes the sound that came, a batch at a time, and silence where none came for too long."""
         if self._transcoder is None:
             return
         frames: list[AacFrame] = []
-        if self._opus:
+        late = now - AUDIO_LAG
+        if self._opus and (self._opus[-1].time - self._opus[0].time >= AUDIO_BATCH or self._transcoder.end <= late):
             frames += self._transcoder.push(self._opus)
             self._opus = []
-        frames += self._transcoder.fill(now - AUDIO_LAG)
+        frames += self._transcoder.fill(late)
         for frame in frames:
             self._sound.append(MediaTag(flv.AUDIO, frame.time, flv.aac_body(frame.data), key=False, config=None))
 

@@ -6,7 +6,7 @@ from relay.core.codecs import CODECS
 from relay.core.egress import ANY, EgressPolicy
 from relay.core.load import MAX_CPU_SHARE
 from relay.core.whep_source import WhepSource
-from relay.push.transcode import DEFAULT_BIT_RATE, DEFAULT_CODER
+from relay.push.transcode import DEFAULT_BIT_RATE, DEFAULT_CODER, CoderName
 from relay.rtc.settings import RtcSettings
 
 
@@ -19,7 +19,7 @@ class WorkerSettings:
     rtc: RtcSettings = field(default_factory=RtcSettings)
     source: WhepSource | None = None
     """Where streams come from; None: publishers bring them, by WHIP."""
-    audio_coder: str = DEFAULT_CODER
+    audio_coder: CoderName = DEFAULT_CODER
     audio_bit_rate: int = DEFAULT_BIT_RATE
     """Bits per second of the AAC."""
     egress: EgressPolicy = ANY

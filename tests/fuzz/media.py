@@ -4,7 +4,7 @@ import contextlib
 import itertools
 
 from relay.core import flv, h264
-from relay.core.aac import AudioSpecificConfig
+from relay.core.aac import AudioSpecificConfig, ChannelStream, mid_pair, pair
 from relay.core.backlog import Backlog
 from relay.core.flv import TagReader
 from relay.core.ident import StreamKey
@@ -41,6 +41,20 @@ def parameter_sets(data: bytes) -> None:
         AudioSpecificConfig.parse(data)
     toc = parse_toc(data)
     assert toc is None or 0 < toc.samples <= 5760
+
+
+def aac_block(data: bytes) -> None:
+    """What passes for a mono encoder's output can be made louder and be joined, and is as long as it ought to be."""
+    stream = ChannelStream.parse(data)
+    assert ChannelStream.parse(data) == stream
+    for steps in (8, 255, -255):
+        changed = stream.louder(steps)
+        assert changed.gain == max(0, min(stream.gain + steps, 255))
+        assert (changed.info, changed.length) == (stream.info, stream.length)
+        assert len(pair(stream, changed)) == (8 + 2 * stream.length + 3 + 7) // 8
+        both = mid_pair(changed)
+        assert both[0] == 0x21
+        assert 0 < len(both) - stream.length // 8 <= 20
 
 
 class _Push:

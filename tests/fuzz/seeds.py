@@ -36,6 +36,7 @@ from tests.fuzz.runs import quieten, work_folder
 from tests.fuzz.tape import blob
 from tests.fuzz.targets import CORPUS, TARGETS, Target
 from tests.support.clip import flv_clip
+from tests.support.mono import mono_blocks
 from tests.support.nginx import Nginx, nginx
 from tests.support.whep_answers import ALL_OF_THEM, ONE_EACH
 
@@ -204,6 +205,10 @@ def media_seeds() -> None:
     }
     for name, data in seeds.items():
         put("parameter_sets", f"seed-{name}", data)
+
+    for seed, level in enumerate((0.0, 0.02, 0.2, 0.2)):
+        for index in (2, 5, 8):
+            put("aac_block", f"seed-{seed}-{index}", mono_blocks(seed, level, 32_000)[index])
 
     def opus(data: bytes, place: int = 0, step: int = 0) -> bytes:
         return bytes((0, place, step)) + blob(data)

@@ -124,6 +124,7 @@ TARGETS = {
         Target("ident", faces.ident, (UnicodeDecodeError,), max_size=256, short=3000),
         Target("signature", credentials.signature, max_size=2048, short=700, words=_SIGNATURE_WORDS),
         Target("room_token", credentials.room_token, (TokenError,), max_size=2048, short=3000),
+        Target("aac_block", media.aac_block, (ValueError,), max_size=1536, short=2000, words=(b"\x01\x40", b"\x0e")),
         Target("feed", media.feed, max_size=4096, short=40),
         Target("control_api", faces.control_api, (ApiError,), max_size=8192, short=1500, words=_JSON_WORDS),
         Target("whip", faces.whip, max_size=8192, short=500, words=_PATH_WORDS),

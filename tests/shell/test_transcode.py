@@ -108,6 +108,29 @@ def test_any_frame_length(ms: str) -> None:
     assert_no_click(transcoder, frames)
 
 
+@pytest.mark.parametrize("ms", ["2.5", "10", "20", "60"])
+def test_packets_that_come_together_sound_as_those_that_come_alone(ms: str) -> None:
+    packets = timed(opus("0.5*sin(2*PI*440*t)|0.5*sin(2*PI*660*t)", 1.2, frame_ms=ms), ms=float(ms))
+    alone, frames = run(packets)
+    together = Transcoder()
+    together.start(0.0)
+    others = together.push(packets)
+    assert [frame.time for frame in others] == [frame.time for frame in frames]
+    assert together.stats == alone.stats
+    assert hear(together, others) == hear(alone, frames)
+
+
+def test_a_broken_packet_among_others_is_the_only_one_that_is_lost() -> None:
+    packets = tone()
+    packets[33] = replace(packets[33], data=packets[33].data[:1] + bytes(1400))
+    transcoder = Transcoder()
+    transcoder.start(0.0)
+    frames = transcoder.push(packets)
+    assert (transcoder.stats.packets, transcoder.stats.broken) == (len(packets), 1)
+    assert transcoder.stats.concealed == pytest.approx(0.02)
+    assert_no_click(transcoder, frames)
+
+
 @pytest.mark.parametrize("ms", ["2.5", "20", "60"])
 def test_a_lost_packet_of_any_length_leaves_the_rest_in_place(ms: str) -> None:
     packets = timed(opus("0.5*sin(2*PI*440*t)|0.5*sin(2*PI*660*t)", 1.2, frame_ms=ms), ms=float(ms))

@@ -38,6 +38,8 @@ PROGRAMS: Mapping[str, Program] = {
     ),
     "postgresql": Program("ls /usr/lib/postgresql/*/bin/initdb", ("postgresql",)),
     "coturn": Program("command -v turnserver", ("coturn",)),
+    "espeak-ng": Program("command -v espeak-ng", ("espeak-ng",)),
+    "faad": Program("command -v faad", ("faad",)),
     "npm": Program("command -v node && command -v npm", ("nodejs", "npm")),
 }
 

@@ -1,6 +1,6 @@
 import pytest
 
-from relay.core.opus import MAX_SAMPLES, Toc, lost_frame, parse_toc
+from relay.core.opus import MAX_SAMPLES, Toc, joined, lost_frame, parse_toc
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,23 @@ def test_a_lost_frame_keeps_the_configuration_and_has_one_frame() -> None:
     data = bytes((31 << 3 | 4 | 3, 6, 1, 2, 3))
     assert parse_toc(lost_frame(data)) == Toc(960, 1, 2)
     assert len(lost_frame(data)) == 1
+
+
+def test_packets_joined_are_one_of_several_frames() -> None:
+    packets = [b"\xfc" + bytes(size) for size in (0, 1, 251, 252, 255, 1275)]
+    with pytest.raises(ValueError, match="cannot be one"):
+        joined([*packets, packets[0]])  # 140 ms
+    one = joined(packets)
+    assert parse_toc(one) == Toc(960, 6, 2)
+    assert one.startswith(bytes.fromhex("ff86 00 01 fb fc00 ff00"))
+    assert len(one) == 2 + 7 + sum(len(packet) - 1 for packet in packets)
+
+
+@pytest.mark.parametrize(
+    "packets",
+    [[], [b""], [b"\xfc1", b""], [b"\xfc1", b"\xf81"], [b"\xfd11", b"\xfd11"], [b"\xff\x011"], [b"\xfc" + bytes(1276)]],
+    ids=["none", "empty", "then empty", "mono then stereo", "of two frames", "of code 3", "too long"],
+)
+def test_what_cannot_be_joined(packets: list[bytes]) -> None:
+    with pytest.raises(ValueError, match="cannot be one"):
+        joined(packets)

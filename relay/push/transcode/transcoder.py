@@ -21,19 +21,12 @@ from fractions import Fraction
 
 import av
 
+from relay.core.aac import FRAME_SAMPLES
 from relay.core.media import OpusPacket
-from relay.core.opus import RATE, lost_frame, parse_toc
+from relay.core.opus import MAX_SAMPLES, RATE, joined, lost_frame, parse_toc
 from relay.push.transcode import pcm
-from relay.push.transcode.codecs import (
-    AAC_RATE,
-    AAC_SAMPLES,
-    DEFAULT_BIT_RATE,
-    DEFAULT_CODER,
-    RESAMPLER_DELAY,
-    open_decoder,
-    open_encoder,
-    open_resampler,
-)
+from relay.push.transcode.codecs import AAC_RATE, RESAMPLER_DELAY, Resampler, open_decoder
+from relay.push.transcode.coders import DEFAULT_BIT_RATE, DEFAULT_CODER, CoderName, make_coder
 
 _OPUS_TICK = Fraction(1, RATE)
 
@@ -42,8 +35,8 @@ _HARD = RATE // 25
 _NEAR = RATE // 1000
 _WARY = RATE * 3 // 50
 """Samples after a concealment that are looked at: three packets of 20 ms."""
-_MEMORY = 10
-"""Frames of sound before a loss whose steps are the measure."""
+_MEMORY = RATE // 5
+"""Samples before a loss whose steps are the measure."""
 _EARLY = 1.0
 """Seconds that a packet's `time` may be ahead of its arrival: more is a broken timestamp, not a gap."""
 _MAX_FILL = 10 * RATE
@@ -74,20 +67,20 @@ class TranscodeStats:
 class Transcoder:
     """One stream's sound. Not thread-safe; every method runs at once and never raises for what a publisher sent."""
 
-    def __init__(self, *, coder: str = DEFAULT_CODER, bit_rate: int = DEFAULT_BIT_RATE) -> None:
-        """`coder` is FFmpeg's `aac_coder`: `twoloop`, or `fast` at half the cost, which saturates on loud tones."""
-        self._encoder = open_encoder(coder, bit_rate)
-        self.config: bytes = self._encoder.extradata or b""
+    def __init__(self, *, coder: CoderName = DEFAULT_CODER, bit_rate: int = DEFAULT_BIT_RATE) -> None:
+        """`coder`: see `coders`."""
+        self._coder = make_coder(coder, bit_rate)
+        self.config = self._coder.config
         """AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1)."""
         self.stats = TranscodeStats()
         self._decoder = open_decoder()
-        self._resampler = open_resampler()
+        self._resampler = Resampler(self._coder.mix)
         self._start = 0.0
         self._resampled = 0  # samples at 44100 Hz out of the resampler
-        self._encoded = -1  # packets out of the encoder; the first is priming
+        self._encoded = -1  # access units out of the coder; the first is priming
         self._next = 0  # position (48 kHz) that follows the last frame, by its own time
         self._next_rtp: int | None = None
-        self._recent: deque[av.AudioFrame] = deque(maxlen=_MEMORY)  # the last sound given; none after silence
+        self._recent: deque[av.AudioFrame] = deque()  # the last sound given; none after silence
         self._lost = b""  # the packet that makes the decoder conceal one frame
         self._lost_samples = 0
         self._conceal_left = 0
@@ -105,8 +98,10 @@ class Transcoder:
         The encoder looks ahead: a frame comes out when some 50 ms of sound beyond its start are in.
         """
         out: list[AacFrame] = []
-        for packet in packets:
-            self._packet(packet, out)
+        for run in _runs(packets):
+            if len(run) == 1 or not self._together(run, out):
+                for packet in run:
+                    self._packet(packet, out)
         return out
 
     def fill(self, until: float) -> list[AacFrame]:
@@ -121,12 +116,38 @@ class Transcoder:
 
     def close(self) -> None:
         """Frees the codecs. What the encoder still holds (some 50 ms) is dropped."""
-        del self._decoder, self._resampler, self._encoder
+        del self._decoder, self._resampler, self._coder
         self._recent.clear()
 
     def _end(self) -> float:
         """Position (48 kHz) on the timeline where the sound given so far really ends, resampling included."""
         return self._resampled * RATE / AAC_RATE + RESAMPLER_DELAY if self._resampled else self._next
+
+    @property
+    def end(self) -> float:
+        """Where the sound given so far ends, on the stream's timeline."""
+        return self._start + self._end() / RATE
+
+    def _together(self, run: Sequence[OpusPacket], out: list[AacFrame]) -> bool:
+        """Takes a run as one packet if it goes on where the sound ends, and nothing of it wants a closer look."""
+        first, last = run[0], run[-1]
+        position = (first.time - self._start) * RATE
+        if not self._recent or self._joint or self._wary > 0 or self._conceal_left < _CONCEAL:
+            return False
+        if first.rtp_time != self._next_rtp or abs(position - self._end()) >= _HARD:
+            return False
+        try:
+            frame = self._decode(joined([packet.data for packet in run]))
+        except ValueError:  # one of them is too long to be a packet
+            return False
+        if frame is None:
+            return False
+        self.stats.packets += len(run)
+        self._next = round(position)
+        self._next_rtp = first.rtp_time + frame.samples
+        self._lost = lost_frame(last.data)
+        self._give(frame, out)
+        return True
 
     def _packet(self, packet: OpusPacket, out: list[AacFrame]) -> None:
         stats = self.stats
@@ -215,15 +236,43 @@ class Transcoder:
     def _give(self, frame: av.AudioFrame, out: list[AacFrame]) -> None:
         self._encode(frame, out)
         self._recent.append(frame)
+        while sum(recent.samples for recent in self._recent) >= _MEMORY + self._recent[0].samples:
+            self._recent.popleft()
 
     def _encode(self, frame: av.AudioFrame, out: list[AacFrame]) -> None:
         frame.pts = self._next
         frame.time_base = _OPUS_TICK
         self._next += frame.samples
         for piece in self._resampler.resample(frame):
-            piece.pts = self._resampled
             self._resampled += piece.samples
-            for packet in self._encoder.encode(piece):
+            for unit in self._coder.encode(piece):
                 if self._encoded >= 0:
-                    out.append(AacFrame(bytes(packet), self._start + self._encoded * AAC_SAMPLES / AAC_RATE))
+                    out.append(AacFrame(unit, self._start + self._encoded * FRAME_SAMPLES / AAC_RATE))
                 self._encoded += 1
+
+
+def _runs(packets: Sequence[OpusPacket]) -> list[list[OpusPacket]]:
+    """The packets in rows that may be decoded as one: of one frame each, one after the other, up to 120 ms."""
+    runs: list[list[OpusPacket]] = []
+    room, config, rtp_time, time = 0, -1, 0, 0.0
+    for packet in packets:
+        toc = parse_toc(packet.data)
+        single = (
+            toc is not None and toc.frames == 1 and not packet.data[0] & 3 and packet.time <= packet.arrival + _EARLY
+        )
+        samples = toc.samples if toc is not None else 0
+        if (
+            single
+            and packet.data[0] == config
+            and packet.rtp_time == rtp_time
+            and abs(packet.time - time) * RATE < _NEAR
+            and samples <= room
+        ):
+            runs[-1].append(packet)
+        else:
+            runs.append([packet])
+            room = MAX_SAMPLES
+        config = packet.data[0] if single else -1
+        room -= samples
+        rtp_time, time = packet.rtp_time + samples, packet.time + samples / RATE
+    return runs

@@ -1,0 +1,188 @@
+"""AAC coders: FFmpeg's own as they are, and `paired`, which makes much of its cheapest one.
+
+FFmpeg's `fast` costs a third of `twoloop` and follows the source more closely, but a loud tone saturates it: what it
+quantizes is limited to 8191. `paired` feeds it a quarter of the amplitude and gives the loudness back in global_gain,
+so that no sound comes near the limit. Only a mono encoder's output has its gain in a place that is cheap to find: two
+of them make a pair, left and right. Where both are the same, one is enough (most voices); where there is nothing, none.
+"""
+
+from array import array
+from collections import deque
+from fractions import Fraction
+from operator import add, mul, sub
+from typing import Literal, Protocol
+
+import av
+from av.audio.codeccontext import AudioCodecContext
+from av.codec.context import Flags
+
+from relay.core.aac import FRAME_SAMPLES, LC, SILENCE, AudioSpecificConfig, ChannelStream, mid_pair, pair
+from relay.push.transcode.codecs import AAC_RATE
+
+CoderName = Literal["paired", "twoloop", "fast"]
+DEFAULT_CODER: CoderName = "paired"
+DEFAULT_BIT_RATE = 128_000
+
+_NO_SBR = bytes.fromhex("56e500")
+"""The AudioSpecificConfig's extension that says so: players need not wait for it (ISO/IEC 14496-3, 1.6.6.1)."""
+_BLOCK = FRAME_SAMPLES * 4
+"""Bytes of one channel of a frame, as floats."""
+_HEADROOM = 8
+"""Steps of 1.5 dB: a quarter of the amplitude."""
+_SPENDING = 1.05
+"""Of the bit rate, what the encoders are told: no frame is above it by much, and simple ones are well below."""
+_MEMORY = 6
+"""Blocks that an encoder is fed before its first output counts: its window decisions look back over three at most."""
+_QUIET = 4
+"""Blocks of digital silence after which an encoder holds nothing else."""
+_STRIDE = 17
+"""One sample in so many tells whether left and right differ."""
+_NARROW = 10**-3.4
+"""Energy of the difference against the sum: what Opus leaves between two equal channels is below, mostly far below."""
+_FAINT = 10**-7.2
+"""Mean square (full scale: 1) of a difference that nobody hears."""
+_HOLD = 86
+"""Blocks (2 s) without a difference until one channel is enough again."""
+
+
+class Coder(Protocol):
+    """Takes sound of any length in order; the first access unit that it gives is priming."""
+
+    config: bytes
+    """AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1)."""
+    mix: str
+    """The channels it wants, of the two there are: arguments of FFmpeg's `pan`; empty: as they are."""
+
+    def encode(self, frame: av.AudioFrame) -> list[bytes]:
+        """Planar floats at 44100 Hz."""
+
+
+def make_coder(name: CoderName, bit_rate: int) -> Coder:
+    return PairedCoder(bit_rate) if name == "paired" else PlainCoder(name, bit_rate)
+
+
+class PlainCoder:
+    """FFmpeg's stereo encoder, its default `aac_coder` or another."""
+
+    mix = ""
+
+    def __init__(self, aac_coder: str, bit_rate: int) -> None:
+        self._encoder = _open("stereo", bit_rate, {"aac_coder": aac_coder})
+        self.config = self._encoder.extradata or b""
+
+    def encode(self, frame: av.AudioFrame) -> list[bytes]:
+        frame.pts = None
+        return list(map(bytes, self._encoder.encode(frame)))
+
+
+class PairedCoder:
+    """Mono encoders under constant quality: one pass over each block, about `bit_rate` the most that is spent."""
+
+    mix = "3c|c0=0.25*c0|c1=0.25*c1|c2=0.125*c0+0.125*c1"
+    """Left, right and mid."""
+
+    def __init__(self, bit_rate: int) -> None:
+        self.config = AudioSpecificConfig(LC, AAC_RATE, 2).encode() + _NO_SBR
+        self._bit_rate = bit_rate
+        self._rest = [b"", b"", b""]
+        self._mids: deque[bytes] = deque([bytes(_BLOCK)] * _MEMORY, maxlen=_MEMORY)
+        """What was fed last, as one channel."""
+        self._encoders: list[AudioCodecContext] = []
+        self._hold = 0  # blocks until one channel is enough
+        self._quiet = _QUIET  # blocks of silence in a row
+        self._steady = True  # the last window was long, and so may be the next
+        self._begun = False
+
+    def encode(self, frame: av.AudioFrame) -> list[bytes]:
+        size = frame.samples * 4
+        planes = [rest + bytes(plane)[:size] for rest, plane in zip(self._rest, frame.planes, strict=True)]
+        blocks = len(planes[0]) // _BLOCK
+        whole = blocks * _BLOCK
+        self._rest = [plane[whole:] for plane in planes]
+        if not blocks:
+            return []
+        left, right, mid = (plane[:whole] for plane in planes)
+        units = self._units(left, right, mid, blocks)
+        self._mids.extend(mid[at : at + _BLOCK] for at in range(max(0, whole - _MEMORY * _BLOCK), whole, _BLOCK))
+        if not self._begun:
+            # An encoder that begins with memory gives one unit more than one that begins without.
+            self._begun = True
+            del units[0]
+        return units
+
+    def _units(self, left: bytes, right: bytes, mid: bytes, blocks: int) -> list[bytes]:
+        """One for each block."""
+        if left == right == bytes(len(left)):
+            if self._quiet >= _QUIET and self._steady:
+                self._hold = max(0, self._hold - blocks)
+                return [SILENCE] * blocks
+            self._quiet += blocks
+        else:
+            self._quiet = 0
+        if left != right and _differ(left, right):
+            self._hold = _HOLD
+        else:
+            self._hold = max(0, self._hold - blocks)
+        if self._hold:
+            streams = self._fed(left, right)
+            units = [pair(*both) for both in zip(*streams, strict=True)]
+        else:
+            streams = self._fed(mid)
+            units = [mid_pair(one) for one in streams[0]]
+        self._steady = all(stream[-1].window_sequence in (0, 3) for stream in streams)
+        return units
+
+    def _fed(self, *sounds: bytes) -> list[list[ChannelStream]]:
+        """A mono encoder for each; where it was another number of them before, with what those were fed last."""
+        if len(self._encoders) != len(sounds):
+            self._encoders = [_open_mono(self._bit_rate, len(sounds)) for _ in sounds]
+            memory = b"".join(self._mids)
+            for encoder in self._encoders:
+                encoder.encode(_mono(memory))
+        return [
+            [ChannelStream.parse(bytes(unit)).louder(_HEADROOM) for unit in encoder.encode(_mono(sound))]
+            for encoder, sound in zip(self._encoders, sounds, strict=True)
+        ]
+
+
+def _differ(left: bytes, right: bytes) -> bool:
+    """Of a quarter of their amplitude."""
+    some, others = array("f", left)[::_STRIDE], array("f", right)[::_STRIDE]
+    differences, sums = list(map(sub, some, others)), list(map(add, some, others))
+    difference: float = sum(map(mul, differences, differences))
+    return 4 * difference > _FAINT * len(some) and difference > _NARROW * float(sum(map(mul, sums, sums)))
+
+
+def _mono(sound: bytes) -> av.AudioFrame:
+    frame = av.AudioFrame("fltp", "mono", len(sound) // 4)
+    frame.sample_rate = AAC_RATE
+    frame.planes[0].update(sound)
+    return frame
+
+
+def _open_mono(bit_rate: int, channels: int) -> AudioCodecContext:
+    """One of `channels` encoders. Noise substitution, intensity stereo and noise shaping are off: see `core.aac`."""
+    options = {"aac_coder": "fast", "aac_tns": "0", "aac_pns": "0", "aac_is": "0"}
+    # Under constant quality no frame is coded anew because it came out too small: what 120 means is `bit_rate`.
+    options |= {"flags": "+bitexact+qscale", "global_quality": "120", "cutoff": str(_bandwidth(bit_rate))}
+    return _open("mono", round(bit_rate * _SPENDING / channels), options)
+
+
+def _bandwidth(bit_rate: int) -> int:
+    """Hertz, as FFmpeg chooses it for a stereo encoder."""
+    each = bit_rate // 2
+    return min(max(each // 5, each * 15 // 32 - 5500), 3000 + each // 4, 12000 + each // 16, 20000)
+
+
+def _open(layout: str, bit_rate: int, options: dict[str, str]) -> AudioCodecContext:
+    encoder = av.CodecContext.create("aac", "w")
+    encoder.sample_rate = AAC_RATE
+    encoder.layout = layout
+    encoder.format = "fltp"
+    encoder.bit_rate = bit_rate
+    encoder.time_base = Fraction(1, AAC_RATE)
+    encoder.thread_count = 1
+    encoder.options = options
+    encoder.flags |= Flags.global_header
+    encoder.open()
+    return encoder
