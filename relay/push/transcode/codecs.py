@@ -37,6 +37,7 @@ class Resampler:
     def __init__(self, mix: str) -> None:
         """`mix`: arguments of FFmpeg's `pan`, by which left and right become other channels; empty: they stay."""
         self._graph = Graph()
+        self._graph.threads = 1  # else it keeps a pool of them
         last = self._graph.add(
             "abuffer", sample_rate=str(RATE), sample_fmt="s16", channel_layout="stereo", time_base=f"1/{RATE}"
         )

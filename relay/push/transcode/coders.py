@@ -58,16 +58,16 @@ class Coder(Protocol):
 
 
 def make_coder(name: CoderName, bit_rate: int) -> Coder:
-    return PairedCoder(bit_rate) if name == "paired" else PlainCoder(name, bit_rate)
+    return PairedCoder(bit_rate) if name == "paired" else PlainCoder({"aac_coder": name}, bit_rate)
 
 
 class PlainCoder:
-    """FFmpeg's stereo encoder, its default `aac_coder` or another."""
+    """FFmpeg's stereo encoder, with options of its own."""
 
     mix = ""
 
-    def __init__(self, aac_coder: str, bit_rate: int) -> None:
-        self._encoder = _open("stereo", bit_rate, {"aac_coder": aac_coder})
+    def __init__(self, options: dict[str, str], bit_rate: int) -> None:
+        self._encoder = _open("stereo", bit_rate, options)
         self.config = self._encoder.extradata or b""
 
     def encode(self, frame: av.AudioFrame) -> list[bytes]:
