@@ -39,14 +39,16 @@ class ChannelStream(NamedTuple):
         if not 0 <= padding < 8 or tail >> padding & 7 != _END:
             raise ValueError("the raw data block does not end")
         length = 8 * len(block) - _HEAD - 3 - padding
-        stream = cls(int.from_bytes(block, "big") >> (3 + padding) & ((1 << length) - 1), length)
-        if length < _GAIN + stream.info_length + 3:
+        # ics_info, from the last bit of the second byte on: small numbers are the cheaper ones.
+        info = (block[1] << 16 | block[2] << 8 | block[3]) & 0x1FFFF
+        short = info >> 14 & 3 == _EIGHT_SHORT
+        if length < _GAIN + (_SHORT_INFO if short else _LONG_INFO) + 3:
             raise ValueError("the individual_channel_stream is cut short")
-        if stream.info >> (stream.info_length - 1):
+        if info >> 16:
             raise ValueError("a reserved bit is set")
-        if stream.info_length == _LONG_INFO and stream.info & 1:
+        if not short and info >> 6 & 1:
             raise ValueError("prediction is not for AAC-LC")
-        return stream
+        return cls(int.from_bytes(block, "big") >> (3 + padding) & ((1 << length) - 1), length)
 
     @property
     def gain(self) -> int:
@@ -70,7 +72,8 @@ class ChannelStream(NamedTuple):
 
     def louder(self, steps: int) -> "ChannelStream":
         """By that many steps of 1.5 dB; as many as there is room for."""
-        steps = max(-self.gain, min(steps, 255 - self.gain))
+        gain = self.gain
+        steps = max(-gain, min(steps, 255 - gain))
         return ChannelStream(self.bits + (steps << (self.length - _GAIN)), self.length)
 
 

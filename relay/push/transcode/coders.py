@@ -35,7 +35,7 @@ _MEMORY = 6
 """Blocks that an encoder is fed before its first output counts: its window decisions look back over three at most."""
 _QUIET = 4
 """Blocks of digital silence after which an encoder holds nothing else."""
-_STRIDE = 17
+_STRIDE = 31
 """One sample in so many tells whether left and right differ."""
 _NARROW = 10**-3.4
 """Energy of the difference against the sum: what Opus leaves between two equal channels is below, mostly far below."""
@@ -119,10 +119,10 @@ class PairedCoder:
             self._quiet += blocks
         else:
             self._quiet = 0
-        if left != right and _differ(left, right):
+        self._hold = max(0, self._hold - blocks)
+        # Two that were apart a moment ago need no look at each batch.
+        if self._hold < _HOLD // 2 and left != right and _differ(left, right):
             self._hold = _HOLD
-        else:
-            self._hold = max(0, self._hold - blocks)
         if self._hold:
             streams = self._fed(left, right)
             units = [pair(*both) for both in zip(*streams, strict=True)]
@@ -148,9 +148,12 @@ class PairedCoder:
 def _differ(left: bytes, right: bytes) -> bool:
     """Of a quarter of their amplitude."""
     some, others = array("f", left)[::_STRIDE], array("f", right)[::_STRIDE]
-    differences, sums = list(map(sub, some, others)), list(map(add, some, others))
+    differences = list(map(sub, some, others))
     difference: float = sum(map(mul, differences, differences))
-    return 4 * difference > _FAINT * len(some) and difference > _NARROW * float(sum(map(mul, sums, sums)))
+    if 4 * difference <= _FAINT * len(some):
+        return False
+    sums = list(map(add, some, others))
+    return difference > _NARROW * float(sum(map(mul, sums, sums)))
 
 
 def _mono(sound: bytes) -> av.AudioFrame:
