@@ -7,7 +7,7 @@ not notice.
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -15,7 +15,7 @@ from relay.core.ident import RoomKey, StreamKey, TaskKey
 from relay.core.offer import Answered
 from relay.core.presence import LeaveReason, PublisherJoined, PublisherLeft
 from relay.core.snapshot import TaskSnapshot
-from relay.core.task import Lease, TaskSpec
+from relay.core.task import Lease, State, StopReason, TaskSpec
 from relay.engine import placement
 from relay.engine.process import ProcessHandle, WorkerLost
 from relay.worker.stats import WorkerStats
@@ -114,12 +114,22 @@ class WorkerPool:
         await (await self._of(spec.key.room)).admit(spec, pending)
 
     async def start_task(self, spec: TaskSpec, lease: Lease) -> None:
-        # Its process may be lost before it tells of the task.
-        self._tasks[spec.key] = TaskSnapshot.begun(spec, lease, self._wall())
         await (await self._of(spec.key.room)).start_task(spec, lease)
+        known = self._tasks.get(spec.key)
+        if known is None or known.id != lease.id:
+            # Its process may be lost before it tells of the task.
+            self._tasks[spec.key] = TaskSnapshot.begun(spec, lease, self._wall())
 
     async def stop_task(self, key: TaskKey, task: int | None = None) -> bool:
-        return await (await self._of(key.room)).stop_task(key, task)
+        seat = self._seat_of(key.room)
+        if seat is not None and seat.up.is_set():
+            return await seat.handle.stop_task(key, task)
+        known = self._tasks.get(key)
+        if known is None or task not in (None, known.id):
+            return False
+        # Its process is gone, and the next one need not begin it.
+        self._heard(replace(known, state=State.STOPPED, stop_reason=StopReason.BY_API, end_time=self._wall()))
+        return True
 
     async def snapshot(self, key: TaskKey) -> TaskSnapshot | None:
         seat = self._seat_of(key.room)
@@ -203,15 +213,17 @@ class WorkerPool:
     async def _replace(self, seat: _Seat) -> None:
         while True:
             await asyncio.sleep(RESTART_PAUSES[min(seat.tries, len(RESTART_PAUSES) - 1)])
-            seat.handle = self._make(seat.handle.number)
+            handle = seat.handle = self._make(seat.handle.number)
             try:
-                await seat.handle.start()
+                await handle.start()
                 break
             except WorkerLost as lost:
                 seat.tries += 1
-                log.error("a worker process could not be replaced", worker=seat.handle.number, reason=str(lost))
-        for snapshot in self._of_seat(seat):
-            with contextlib.suppress(WorkerLost):
-                await seat.handle.start_task(snapshot.spec, snapshot.lease(self._wall()))
+                log.error("a worker process could not be replaced", worker=handle.number, reason=str(lost))
         seat.since = asyncio.get_running_loop().time()
-        seat.up.set()
+        for snapshot in self._of_seat(seat):
+            if self._tasks.get(snapshot.spec.key) is snapshot:
+                with contextlib.suppress(WorkerLost):
+                    await handle.start_task(snapshot.spec, snapshot.lease(self._wall()))
+        if handle.pid is not None:
+            seat.up.set()

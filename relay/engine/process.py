@@ -70,13 +70,17 @@ class ProcessHandle:
     async def start(self) -> None:
         """Returns when the process takes calls. Raises `WorkerLost` where it does not come to that."""
         ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = await asyncio.create_subprocess_exec(
-                *self._command,
-                str(theirs.fileno()),
-                stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-            )
+        try:
+            with theirs:
+                self._process = await asyncio.create_subprocess_exec(
+                    *self._command,
+                    str(theirs.fileno()),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                )
+        except OSError as error:
+            ours.close()
+            raise WorkerLost(f"a worker process could not be started: {error.strerror}") from None
         self._link = await Link.over(ours)
         self._link.send(self._hello)
         try:

@@ -92,8 +92,10 @@ class Room:
     # tasks
 
     def start(self, spec: TaskSpec, lease: Lease) -> None:
-        """Begins a run of a task; an older one under that name, whose lease is over, is ended."""
+        """Begins a run of a task, if it does not run already; one under that name whose lease is over is ended."""
         if (older := self._runs.get(spec.key.task_id)) is not None:
+            if (older.lease.id, older.lease.generation) == (lease.id, lease.generation):
+                return  # who asks had no answer the first time
             older.stop()
         place = self._place(spec.stream)
         place.subscribe()

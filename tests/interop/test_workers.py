@@ -120,6 +120,11 @@ async def test_a_killed_worker_costs_the_other_nothing_and_its_tasks_push_again(
         kept, lost = sorted(cdn.on), sorted(set(ROOMS) - cdn.on)
         for room in lost:
             assert (await relay.states(room=room))[:2] == (2, 1), "Get tells that nothing is pushed"
+        stopped = lost.pop()
+        assert (await relay.stop(room=stopped)).status_code == 200, "also while nothing runs it"
+        assert await relay.states(room=stopped) == (3, 6, "StopByAPI")
+        await users[stopped].vanish()
+        for room in lost:
             await users[room].vanish()
             users[room] = await rejoin(relay, room)
         for room in lost:
@@ -145,7 +150,8 @@ async def test_a_killed_worker_costs_the_other_nothing_and_its_tasks_push_again(
             assert arrived == expected, "every picture, byte for byte"
             assert not audio_holes(cdn.tags[room])
             assert is_monotonic(audio_frames(cdn.tags[room]))
-        for room in ROOMS:
+        assert await relay.states(room=stopped) == (3, 6, "StopByAPI")
+        for room in (*kept, *lost):
             assert (await relay.stop(room=room)).status_code == 200
 
 
