@@ -21,6 +21,10 @@ class EngineCollector(Collector):
             tasks.add_metric([state.value], count)
         yield tasks
         yield CounterMetricFamily("relay_sent_bytes", "Bytes written to CDNs", value=stats.bytes_sent)
+        sound = CounterMetricFamily("relay_made_sound_seconds", "Sound that publishers did not send", labels=["kind"])
+        for kind in ("concealed", "silence"):
+            sound.add_metric([kind], getattr(stats, kind))
+        yield sound
         media = CounterMetricFamily("relay_media_seconds", "Time inside media ticks, by phase", labels=["phase"])
         for phase in ("reception", "sound", "pushing"):
             media.add_metric([phase], getattr(stats.tick, phase))

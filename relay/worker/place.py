@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httpx
 import structlog
@@ -14,7 +14,7 @@ from relay.core.presence import LeaveReason, PublisherChange, PublisherJoined, P
 from relay.core.stream import Stream
 from relay.push.feed import Feed
 from relay.push.run import Connect, PushRun
-from relay.push.transcode import Transcoder
+from relay.push.transcode import Transcoder, TranscodeStats
 from relay.rtc.publisher import PublisherSession
 from relay.rtc.receiving import ReceivingSession
 from relay.rtc.transport import CLOSED_BY_PEER
@@ -44,6 +44,8 @@ class Surroundings:
     """Takes what is closing, until nothing is left of it."""
     whep: httpx.AsyncClient | None
     """For subscriptions, where `settings.source` says so."""
+    sound: TranscodeStats = field(default_factory=TranscodeStats)
+    """Of all transcoders together, those that are gone, too."""
 
 
 class Place:
@@ -78,7 +80,9 @@ class Place:
 
     def _make_transcoder(self) -> Transcoder:
         settings = self._around.settings
-        return Transcoder(coder=settings.audio_coder, bit_rate=settings.audio_bit_rate)
+        transcoder = Transcoder(coder=settings.audio_coder, bit_rate=settings.audio_bit_rate)
+        transcoder.stats = self._around.sound
+        return transcoder
 
     # its publisher
 

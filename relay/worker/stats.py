@@ -19,6 +19,10 @@ class WorkerStats:
     """Active tasks by state."""
     bytes_sent: int = 0
     """By all tasks since the worker began."""
+    concealed: float = 0.0
+    """Seconds of sound made up in place of packets that were lost."""
+    silence: float = 0.0
+    """Seconds of silence where publishers sent no sound."""
     tick: TickTimes = field(default_factory=TickTimes)
     load: Load = field(default_factory=Load)
     rooms: frozenset[RoomKey] = frozenset()
@@ -27,7 +31,13 @@ class WorkerStats:
     @property
     def counters(self) -> "WorkerStats":
         """What does not go down again when the worker ends."""
-        return WorkerStats(bytes_sent=self.bytes_sent, tick=self.tick, load=Load(overruns=self.load.overruns))
+        return WorkerStats(
+            bytes_sent=self.bytes_sent,
+            concealed=self.concealed,
+            silence=self.silence,
+            tick=self.tick,
+            load=Load(overruns=self.load.overruns),
+        )
 
     def __add__(self, other: "WorkerStats") -> "WorkerStats":
         """Of both together; the load is that of the busier one."""
@@ -36,6 +46,8 @@ class WorkerStats:
             viewers=self.viewers + other.viewers,
             tasks=dict(Counter(self.tasks) + Counter(other.tasks)),
             bytes_sent=self.bytes_sent + other.bytes_sent,
+            concealed=self.concealed + other.concealed,
+            silence=self.silence + other.silence,
             tick=self.tick + other.tick,
             load=self.load | other.load,
             rooms=self.rooms | other.rooms,

@@ -224,6 +224,8 @@ class Worker:
             viewers=sum(room.viewer_count for room in self._rooms.values()),
             tasks=dict(Counter(snapshot.state for snapshot in snapshots)),
             bytes_sent=self._ended_bytes + sum(snapshot.bytes_sent for snapshot in snapshots),
+            concealed=self._around.sound.concealed,
+            silence=self._around.sound.silence,
             tick=self._phases.times,
             load=self._load.load,
             rooms=frozenset(self._rooms),

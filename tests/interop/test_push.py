@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -152,6 +153,9 @@ async def test_idle_end_counts_from_the_last_packet(cdn: Nginx) -> None:
         assert abs(time.monotonic() - gone - 10) < 1
         assert await relay.states() == (3, 6, "IdleTimeOut")
         await eventually(lambda: "publish_done" in cdn.calls("idle"))
+        metrics = (await relay.client.get("/metrics")).text
+        (silence,) = re.findall(r'\nrelay_made_sound_seconds_total{kind="silence"} ([\d.]+)\n', metrics)
+        assert 9 < float(silence) < 12
     tags = read_tags(cdn.recording("idle"))
     # The sound went on as silence, and the connection stayed.
     assert audio_holes(tags) == []
