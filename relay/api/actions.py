@@ -9,6 +9,7 @@ from relay.api.auth import Caller
 from relay.api.models import GetQuery, StartBody, StopBody, read, task_result
 from relay.core.egress import ForbiddenAddress
 from relay.core.ident import TaskKey
+from relay.core.whep_source import NoSuchStream, WhepSource
 from relay.engine.base import Engine, WorkerFull
 from relay.net.destinations import Destinations
 
@@ -22,6 +23,7 @@ class Context:
     engine: Engine
     caller: Caller
     destinations: Destinations
+    source: WhepSource | None
 
 
 Action = Callable[[Context, Mapping[str, Any]], Awaitable[Any]]
@@ -31,6 +33,11 @@ async def start_push_single_stream(context: Context, fields: Mapping[str, Any]) 
     body = read(StartBody, fields)
     context.caller.require(body.AppId)
     spec = body.spec()
+    try:
+        if context.source is not None:
+            context.source.endpoint(spec.stream)
+    except NoSuchStream as nowhere:
+        raise errors.invalid_parameter("Stream", f"cannot be had here: {nowhere}") from None
     try:
         await context.destinations.check(spec.push_url.host)
     except ForbiddenAddress as forbidden:

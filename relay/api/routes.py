@@ -17,6 +17,7 @@ from relay.api.actions import ACTIONS, GET, MIXED_STREAM_ACTIONS, VERSION, Actio
 from relay.api.auth import Gate
 from relay.api.envelope import failure, new_request_id, success
 from relay.api.rates import RateLimits
+from relay.core.whep_source import WhepSource
 from relay.engine.base import Engine
 from relay.net.destinations import Destinations
 
@@ -33,11 +34,13 @@ _SIGNATURE_PREFIX = "X-"
 """Parameters of a signed query; none of the actions' own begins so."""
 
 
-def make_router(engine: Engine, gate: Gate, rates: RateLimits, destinations: Destinations) -> APIRouter:
+def make_router(
+    engine: Engine, gate: Gate, rates: RateLimits, destinations: Destinations, source: WhepSource | None = None
+) -> APIRouter:
     """The control API over `engine`, for those that `gate` lets in, as often as `rates` has it, and for pushes to
-    `destinations`."""
+    `destinations`, of streams that `source` has, where they come from one."""
     router = APIRouter()
-    router.routes.append(Route("/", _Control(engine, gate, rates, destinations), include_in_schema=False))
+    router.routes.append(Route("/", _Control(engine, gate, rates, destinations, source), include_in_schema=False))
     return router
 
 
@@ -75,11 +78,14 @@ class _Body:
 class _Control:
     """An ASGI application, because those get every method: a strange one has its answer in the envelope, too."""
 
-    def __init__(self, engine: Engine, gate: Gate, rates: RateLimits, destinations: Destinations) -> None:
+    def __init__(
+        self, engine: Engine, gate: Gate, rates: RateLimits, destinations: Destinations, source: WhepSource | None
+    ) -> None:
         self._engine = engine
         self._gate = gate
         self._rates = rates
         self._destinations = destinations
+        self._source = source
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -124,7 +130,7 @@ class _Control:
         caller = self._gate.prove(claim, key, content)
         # Only now: a stranger must not use up what a key may ask.
         await self._rates.admit(action, caller)
-        return await handler(Context(self._engine, caller, self._destinations), _fields(request, content))
+        return await handler(Context(self._engine, caller, self._destinations, self._source), _fields(request, content))
 
 
 def _find(method: str, action: str, version: str) -> Action:

@@ -23,6 +23,7 @@ from relay.app.metrics import EngineCollector
 from relay.app.settings import Settings
 from relay.app.workers import Workers
 from relay.core.egress import ANY
+from relay.core.whep_source import WhepSource
 from relay.engine.changes import ChangeListener
 from relay.engine.database import Database, DatabaseUrl
 from relay.engine.fleet import Fleet
@@ -75,13 +76,14 @@ def make_app(
     gate: Gate | None = None,
     rates: RateLimits | None = None,
     destinations: Destinations | None = None,
+    source: WhepSource | None = None,
     room_keys: AppKeys | None = None,
     ice_servers: Sequence[IceServer] = (),
 ) -> FastAPI:
     """The HTTP application; it starts and closes `engine`.
 
     Without `gate` requests need no signature, without `rates` there may be any number of them, without `destinations`
-    Start takes every host; without `room_keys` rooms are open.
+    Start takes every host, without `source` every stream; without `room_keys` rooms are open.
     """
 
     @contextlib.asynccontextmanager
@@ -94,7 +96,8 @@ def make_app(
 
     app = _App(title="relay", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     gate = gate or Gate(AccessKeys(), wall_clock)
-    app.include_router(make_control_router(engine, gate, rates or RateLimits(), destinations or Destinations(ANY)))
+    destinations = destinations or Destinations(ANY)
+    app.include_router(make_control_router(engine, gate, rates or RateLimits(), destinations, source))
     tokens = RoomTokens(room_keys) if room_keys else None
     may_publish, may_watch = (tokens.may_publish, tokens.may_watch) if tokens else (allow_everyone, allow_everyone)
     app.include_router(make_whip_router(engine, ice_servers=ice_servers, authorize=may_publish))
@@ -202,6 +205,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         gate=Gate(settings.request_keys, wall_clock),
         rates=settings.rates,
         destinations=Destinations(settings.egress_policy),
+        source=settings.whep_source,
         room_keys=settings.room_keys,
         ice_servers=settings.ice_servers,
     )
@@ -218,11 +222,13 @@ async def running(
     gate: Gate | None = None,
     rates: RateLimits | None = None,
     destinations: Destinations | None = None,
+    source: WhepSource | None = None,
     room_keys: AppKeys | None = None,
 ) -> AsyncIterator[str]:
     """The server on the running loop, for as long as the context lasts; yields its base URL."""
     with _bind(host, port) as listener:
-        app = make_app(engine, gate=gate, rates=rates, destinations=destinations, room_keys=room_keys)
+        faces: dict[str, Any] = {"gate": gate, "rates": rates, "destinations": destinations, "source": source}
+        app = make_app(engine, **faces, room_keys=room_keys)
         server = _Server(app, listener)
         task = asyncio.create_task(server.run_here())
         listening = asyncio.create_task(server.listening.wait())

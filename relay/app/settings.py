@@ -277,7 +277,7 @@ class Settings(BaseSettings):
         return TurnServer(*self.turn_server, self.turn_username, self.turn_password.get_secret_value())
 
     @property
-    def _whep_source(self) -> WhepSource | None:
+    def whep_source(self) -> WhepSource | None:
         if self.source == "room":
             return None
         header = self.whep_header.get_secret_value()
@@ -302,7 +302,7 @@ class Settings(BaseSettings):
                 max_video_bitrate=self.max_video_bitrate,
                 enhanced_codecs=tuple(self.enhanced_rtmp),
             ),
-            source=self._whep_source,
+            source=self.whep_source,
             audio_coder=self.audio_coder,
             audio_bit_rate=self.audio_bit_rate,
             egress=self.egress_policy,

@@ -22,7 +22,7 @@ def _unsafe(settings: Settings) -> str | None:
     dangers = []
     if not settings.request_keys:
         dangers.append("push anywhere (RELAY_ACCESS_KEYS is not set)")
-    if not settings.room_keys and settings.source == "room":
+    if not settings.room_keys:
         dangers.append("publish in any room and watch it (RELAY_APP_KEYS is not set)")
     if not dangers:
         return None

@@ -1,8 +1,10 @@
 """A subscription to a stream at an SFU: when it is asked for, and which of two sessions is kept.
 
 One small state machine with the deadline of the next attempt. Beside it stand the sessions that have come about: the
-`seated` one, whose media the stream gets, and for a while a newcomer, `trial`, that was asked for because the seated
-one fell silent. A stream may come back on either: the first of them that has media stays, and until then both do.
+`seated` one, whose media the stream gets, and for a while a newcomer on `trial`, asked for because that one fell silent
+or has ended. A stream may come back on either: the first of them that has media stays, and until then both do. Servers
+send newcomers the last pictures that they keep, also of a stream that has ended. Those are no sign of life: a newcomer
+has media when more comes some time after its first.
 """
 
 import enum
@@ -50,6 +52,8 @@ SPACING = 0.8
 and a stream has to be back soon after its server."""
 ABSENT_SHARE, ABSENT_MOST = 1 / 60, 5.0
 """The pause for a stream that is not there grows with its absence: a sixtieth of it, from `SPACING` up to 5 s."""
+PROOF = 0.5
+"""Seconds from a newcomer's first packet to the one that shows that the stream lives."""
 BUSY_STEPS = (1.0, 2.0, 4.0, 8.0, 15.0)
 DENIED_STEPS = (5.0, 10.0, 20.0, 30.0)
 MOST_RETRY_AFTER = 300.0
@@ -84,6 +88,8 @@ class Subscription:
     attempts: int = 0
     last_error: str = ""
     _deadline: float = field(init=False)
+    _heard_since: float | None = field(init=False, default=None)
+    """When the newcomer's first packet came."""
     _asked: float | None = field(init=False, default=None)
     _absent_since: float = field(init=False)
     _failures: int = field(init=False, default=0)
@@ -100,9 +106,9 @@ class Subscription:
             return (_E.DROP,)
         step = SILENT_STEPS[min(self._silent, len(SILENT_STEPS) - 1)]
         self._silent += 1
-        self._wait(now, step)
-        if self.seated:
-            self.trial = True
+        self._wait(now, step * (1 + self.jitter() / 2))
+        if self.seated or self.last_media is not None:
+            self.trial, self._heard_since = True, None
             return ()
         self.seated = True
         return (_E.SEAT,)
@@ -116,6 +122,11 @@ class Subscription:
 
     def media(self, at: float, now: float, *, trial: bool = False) -> tuple[Effect, ...]:
         """A packet of the seated session, or of the newcomer, came at `at`."""
+        if trial:
+            if self._heard_since is None:
+                self._heard_since = at
+            if at - self._heard_since < PROOF:
+                return ()
         if self.last_media is not None and at <= self.last_media:
             return ()
         self.last_media = at
@@ -126,18 +137,16 @@ class Subscription:
         newcomer = self.trial or self.state is _S.ASKING
         self.state, self.trial = _S.LIVE, False
         if trial:
+            self.seated = True
             return (_E.SEAT,)
         return (_E.DROP,) if newcomer else ()
 
-    def lost(self, reason: str, now: float, *, trial: bool = False) -> tuple[Effect, ...]:
+    def lost(self, reason: str, now: float, *, trial: bool = False) -> None:
         """A session has ended, and not by our doing."""
         self.last_error = reason
         if trial:
             self.trial = False
-            return ()
-        if self.trial:
-            self.trial = False
-            return (_E.SEAT,)
+            return
         self.seated = False
         if self.state is _S.LIVE:
             self._absent_since = now
@@ -146,7 +155,6 @@ class Subscription:
             before = self._deadline
             self._wait(now, self._pause(Outcome.UNCONNECTED, now, None))
             self._deadline = min(before, self._deadline)
-        return ()
 
     # time
 
@@ -171,16 +179,16 @@ class Subscription:
         self.attempts += 1
         if self.trial:
             self.trial = False
-            return (_E.SEAT, _E.ASK)
+            return (_E.DROP, _E.ASK)
         return (_E.ASK,)
 
     def _wait(self, now: float, pause: float) -> None:
         self.state = _S.WAITING
         earliest = now if self._asked is None else self._asked + SPACING
-        self._deadline = max(now + pause * (1 + self.jitter() / 2), earliest)
+        self._deadline = max(now + pause, earliest)
 
     def _pause(self, outcome: Outcome, now: float, retry_after: float | None) -> float:
-        """Seconds until the next attempt, before jitter."""
+        """Seconds until the next attempt."""
         steps = DENIED_STEPS if outcome is Outcome.DENIED else BUSY_STEPS
         if outcome is Outcome.ABSENT:
             pause = min(max(SPACING, (now - self._absent_since) * ABSENT_SHARE), ABSENT_MOST)
@@ -189,4 +197,6 @@ class Subscription:
         else:
             pause = steps[min(self._failures, len(steps) - 1)]
             self._failures += 1
-        return max(pause, min(retry_after or 0.0, MOST_RETRY_AFTER))
+        # A server that names a time has spread those who ask; a little apart they come all the same.
+        said = min(retry_after or 0.0, MOST_RETRY_AFTER) * (1 + self.jitter() / 10)
+        return max(pause * (1 + self.jitter() / 2), said)

@@ -15,7 +15,7 @@ CORS = {
     "Access-Control-Expose-Headers": "Location, ETag, Link, Accept-Post, Accept-Patch, Retry-After",
 }
 """Whoever's page it is, it is served from anywhere; what it may do is the token's business, not the origin's."""
-_RETRY_AFTER = {409: "2", 503: "5"}
+_RETRY_AFTER = {409: "1", 503: "5"}
 """Seconds, by status: until somebody may publish, until there may be room."""
 
 

@@ -5,8 +5,6 @@ import contextlib
 import secrets
 from typing import Self
 
-import httpx
-
 from relay.core.offer import PublishError
 from relay.core.subscription import Outcome
 from relay.core.whep_source import Endpoint
@@ -17,7 +15,7 @@ from relay.rtc.receiving import ReceivingSession
 from relay.rtc.receiving_offer import read_receiving_answer, write_receiving_offer
 from relay.rtc.settings import RtcSettings
 from relay.rtc.transport import Transport
-from relay.rtc.whep import Resource, SubscribeError, post_offer
+from relay.rtc.whep import Resource, SubscribeError, WhepClient
 
 PATIENCE = 0.3
 """Seconds that STUN and TURN servers get before the offer goes out; what they say later is trickled."""
@@ -36,7 +34,7 @@ class SubscriberSession(ReceivingSession):
         self._trickling: asyncio.Task[None] | None = None
 
     @classmethod
-    async def subscribe(cls, client: httpx.AsyncClient, endpoint: Endpoint, *, settings: RtcSettings) -> Self:
+    async def subscribe(cls, client: WhepClient, endpoint: Endpoint, *, settings: RtcSettings) -> Self:
         """Asks for the stream, and waits until media can flow. Raises `SubscribeError`."""
         transport = Transport(settings, offering=True)
         resource = None
@@ -48,7 +46,7 @@ class SubscriberSession(ReceivingSession):
                 enhanced=settings.enhanced_codecs,
                 complete=transport.gathered,
             )
-            answered = await post_offer(client, endpoint, offer)
+            answered = await client.post_offer(endpoint, offer)
             resource = answered.resource
             if answered.counter_offer and resource is not None:
                 transport.close("the server offers")

@@ -1,19 +1,23 @@
 """The HTTP of a WHEP player (draft-ietf-wish-whep): offer or counter-offer, trickling, the end of a session.
 
-Answers are bounded in size and time. A redirect is followed where the endpoint's own URL could have led; what lets the
-relay in is shown to the endpoint's origin alone.
+Answers are bounded in size and time. The endpoint is the operator's choice. Where a server sends the relay elsewhere,
+by a redirect or the URL of a session, the egress policy says whether it goes, and what lets it in stays at home.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+import functools
+import ssl
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urljoin
 
 import httpx
 
+from relay.core.egress import ForbiddenAddress
 from relay.core.subscription import Outcome, outcome_of
 from relay.core.whep_source import Endpoint
+from relay.net.destinations import Destinations
 from relay.rtc.sdp import MAX_SDP
 
 _SDP = "application/sdp"
@@ -49,39 +53,91 @@ class Answered:
     """None: the server named none, so the session ends with its transport."""
 
 
-def make_client() -> httpx.AsyncClient:
-    """One for a process: its TLS context costs time, and its connections are kept."""
-    return httpx.AsyncClient(timeout=httpx.Timeout(EXCHANGE_TIMEOUT, connect=CONNECT_TIMEOUT), follow_redirects=False)
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """Making one takes so long that streams of the same loop would wait."""
+    return httpx.create_ssl_context()
 
 
-async def post_offer(client: httpx.AsyncClient, endpoint: Endpoint, offer: str) -> Answered:
-    """Raises `SubscribeError`."""
-    headers = {"Content-Type": _SDP, "Accept": _SDP}
-    url, response, body = await _exchange(client, "POST", endpoint, endpoint.url, headers, offer)
-    status = response.status_code
-    is_sdp = response.headers.get("content-type", "").partition(";")[0].strip().lower() == _SDP
-    counter = status == 406 and is_sdp and "location" in response.headers
-    if status not in (200, 201) and not counter:
-        raise SubscribeError(
-            outcome_of(status), f"{endpoint.host} answered {status} {_phrase(response)}", _retry_after(response)
-        )
-    if not body.lstrip().startswith("v=0"):
-        raise SubscribeError(Outcome.DENIED, f"{endpoint.host} answered {status} without SDP")
-    return Answered(body, counter, _resource(client, endpoint, url, response))
+class WhepClient:
+    """One for a worker; its connections are kept."""
 
+    def __init__(self, destinations: Destinations) -> None:
+        """`destinations`: where servers may send it."""
+        timeout = httpx.Timeout(EXCHANGE_TIMEOUT, connect=CONNECT_TIMEOUT)
+        self._http = httpx.AsyncClient(timeout=timeout, verify=_tls(), follow_redirects=False)
+        self._destinations = destinations
 
-def _resource(client: httpx.AsyncClient, endpoint: Endpoint, url: str, response: httpx.Response) -> "Resource | None":
-    try:
-        location = urljoin(url, response.headers["location"])
-    except (KeyError, ValueError):
-        return None
-    return Resource(client, endpoint, location, response.headers.get("etag", "").strip()[:256])
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def post_offer(self, endpoint: Endpoint, offer: str) -> Answered:
+        """Raises `SubscribeError`."""
+        headers = {"Content-Type": _SDP, "Accept": _SDP}
+        url, response, body = await self.exchange("POST", endpoint, endpoint.url, headers, offer)
+        status = response.status_code
+        is_sdp = response.headers.get("content-type", "").partition(";")[0].strip().lower() == _SDP
+        counter = status == 406 and is_sdp and "location" in response.headers
+        if status not in (200, 201) and not counter:
+            raise SubscribeError(
+                outcome_of(status), f"{endpoint.host} answered {status} {_phrase(response)}", _retry_after(response)
+            )
+        if not body.lstrip().startswith("v=0"):
+            raise SubscribeError(Outcome.DENIED, f"{endpoint.host} answered {status} without SDP")
+        return Answered(body, counter, self._resource(endpoint, url, response))
+
+    def _resource(self, endpoint: Endpoint, url: str, response: httpx.Response) -> "Resource | None":
+        try:
+            location = urljoin(url, response.headers["location"])
+        except (KeyError, ValueError):
+            return None
+        return Resource(self, endpoint, location, response.headers.get("etag", "").strip()[:256])
+
+    async def exchange(
+        self, method: str, endpoint: Endpoint, url: str, headers: Mapping[str, str], body: str
+    ) -> tuple[str, httpx.Response, str]:
+        """The URL that answered in the end, its answer, and the answer's body. Raises `SubscribeError`."""
+        try:
+            async with asyncio.timeout(EXCHANGE_TIMEOUT):
+                for _ in range(_MAX_REDIRECTS + 1):
+                    async with self._asked(method, endpoint, url, headers, body.encode()) as response:
+                        if response.status_code not in _REDIRECTS or "location" not in response.headers:
+                            return url, response, await _read(response, endpoint)
+                        url = _follow(url, response.headers["location"], endpoint)
+        except ForbiddenAddress as error:
+            raise SubscribeError(Outcome.DENIED, f"{endpoint.host} sends the relay elsewhere: {error}") from None
+        except TimeoutError:
+            raise SubscribeError(Outcome.UNREACHABLE, f"{endpoint.host} did not answer in time") from None
+        except (httpx.HTTPError, OSError) as error:
+            # The text of these may quote the URL.
+            raise SubscribeError(Outcome.UNREACHABLE, f"{endpoint.host}: {type(error).__name__}") from None
+        except (httpx.InvalidURL, ValueError):
+            raise SubscribeError(Outcome.DENIED, f"{endpoint.host} named a URL that is none") from None
+        raise SubscribeError(Outcome.DENIED, f"{endpoint.host} redirected more than {_MAX_REDIRECTS} times")
+
+    @contextlib.asynccontextmanager
+    async def _asked(
+        self, method: str, endpoint: Endpoint, url: str, headers: Mapping[str, str], body: bytes
+    ) -> AsyncIterator[httpx.Response]:
+        target, sent, extensions = httpx.URL(url), {**headers, "Accept-Encoding": "identity"}, {}
+        if _origin(url) == _origin(endpoint.url):
+            sent |= endpoint.headers
+        else:
+            # The address that was looked at is the one that is connected to.
+            address = (await self._destinations.addresses(target.host))[0]
+            sent["Host"] = target.netloc.decode()
+            extensions["sni_hostname"] = target.host
+            target = target.copy_with(host=address)
+        async with self._http.stream(
+            method, target, content=body or None, headers=sent, extensions=extensions
+        ) as response:
+            yield response
 
 
 class Resource:
     """A WHEP session's URL."""
 
-    def __init__(self, client: httpx.AsyncClient, endpoint: Endpoint, url: str, etag: str) -> None:
+    def __init__(self, client: WhepClient, endpoint: Endpoint, url: str, etag: str) -> None:
         self._client = client
         self._endpoint = endpoint
         self._url = url
@@ -97,7 +153,7 @@ class Resource:
 
     async def _patch(self, kind: str, body: str, conditions: Mapping[str, str]) -> None:
         headers = {"Content-Type": kind, **conditions}
-        _, response, _ = await _exchange(self._client, "PATCH", self._endpoint, self._url, headers, body)
+        _, response, _ = await self._client.exchange("PATCH", self._endpoint, self._url, headers, body)
         if not response.is_success:
             raise SubscribeError(
                 outcome_of(response.status_code),
@@ -108,31 +164,7 @@ class Resource:
         """Ends the session, if the server hears it soon: the transport's goodbye says the same."""
         with contextlib.suppress(SubscribeError, TimeoutError):
             async with asyncio.timeout(GOODBYE_TIMEOUT):
-                await _exchange(self._client, "DELETE", self._endpoint, self._url, {}, "")
-
-
-async def _exchange(
-    client: httpx.AsyncClient, method: str, endpoint: Endpoint, url: str, headers: Mapping[str, str], body: str
-) -> tuple[str, httpx.Response, str]:
-    """The URL that answered in the end, its answer, and the answer's body."""
-    try:
-        async with asyncio.timeout(EXCHANGE_TIMEOUT):
-            for _ in range(_MAX_REDIRECTS + 1):
-                secrets = endpoint.headers if _origin(url) == _origin(endpoint.url) else {}
-                content = body.encode() or None
-                sent = {**headers, **secrets, "Accept-Encoding": "identity"}
-                async with client.stream(method, url, content=content, headers=sent) as response:
-                    if response.status_code not in _REDIRECTS or "location" not in response.headers:
-                        return url, response, await _read(response, endpoint)
-                    url = _follow(url, response.headers["location"], endpoint)
-    except TimeoutError:
-        raise SubscribeError(Outcome.UNREACHABLE, f"{endpoint.host} did not answer in time") from None
-    except httpx.HTTPError as error:
-        # The text of these may quote the URL.
-        raise SubscribeError(Outcome.UNREACHABLE, f"{endpoint.host}: {type(error).__name__}") from None
-    except (httpx.InvalidURL, ValueError):
-        raise SubscribeError(Outcome.DENIED, f"{endpoint.host} named a URL that is none") from None
-    raise SubscribeError(Outcome.DENIED, f"{endpoint.host} redirected more than {_MAX_REDIRECTS} times")
+                await self._client.exchange("DELETE", self._endpoint, self._url, {}, "")
 
 
 def _follow(url: str, location: str, endpoint: Endpoint) -> str:

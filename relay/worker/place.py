@@ -4,7 +4,6 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import httpx
 import structlog
 
 from relay.core.ident import StreamKey
@@ -18,6 +17,7 @@ from relay.push.transcode import Transcoder, TranscodeStats
 from relay.rtc.publisher import PublisherSession
 from relay.rtc.receiving import ReceivingSession
 from relay.rtc.transport import CLOSED_BY_PEER
+from relay.rtc.whep import WhepClient
 from relay.worker.audience import Audience
 from relay.worker.settings import WorkerSettings
 from relay.worker.subscription import Closing, SubscriptionRun
@@ -42,7 +42,7 @@ class Surroundings:
     on_publisher_change: Callable[[PublisherChange], None]
     retire: Callable[[Closing], None]
     """Takes what is closing, until nothing is left of it."""
-    whep: httpx.AsyncClient | None
+    whep: WhepClient | None
     """For subscriptions, where `settings.source` says so."""
     sound: TranscodeStats = field(default_factory=TranscodeStats)
     """Of all transcoders together, those that are gone, too."""

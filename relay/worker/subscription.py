@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-import httpx
 import structlog
 
 from relay.core.ident import StreamKey
@@ -16,7 +15,7 @@ from relay.core.subscription import Effect, Outcome, Subscription
 from relay.core.whep_source import Endpoint, NoSuchStream, WhepSource
 from relay.rtc.settings import RtcSettings
 from relay.rtc.subscriber import SubscriberSession
-from relay.rtc.whep import SubscribeError
+from relay.rtc.whep import SubscribeError, WhepClient
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +39,7 @@ class SubscriptionRun:
         take: Callable[[SubscriberSession], None],
         leave: Callable[[str], None],
         source: WhepSource,
-        client: httpx.AsyncClient,
+        client: WhepClient,
         settings: RtcSettings,
         clock: Callable[[], float],
         jitter: Callable[[], float],
@@ -123,21 +122,22 @@ class SubscriptionRun:
     def _heard(self, session: SubscriberSession, frame: Frame) -> None:
         """A frame of a session that came without the seat."""
         if session is self._newcomer:
-            now = self._clock()
-            self._act(self.subscription.media(now, now, trial=True))
-        if session is self._seated:
-            session.on_frame(frame)  # where its new place wants it
+            self._act(self.subscription.media(frame.arrival, self._clock(), trial=True))
+            if session is self._seated:
+                session.request_key_frame(self._clock())  # what came until now is not passed on
+        elif session is self._seated:
+            session.on_frame(frame)  # in the tick that seated it
 
     def _lost(self, session: SubscriberSession, reason: str) -> None:
         if session is self._newcomer:
             self._newcomer = None
             self._retire(session)
-            self._act(self.subscription.lost(reason, self._clock(), trial=True))
+            self.subscription.lost(reason, self._clock(), trial=True)
         elif session is self._seated:
             self._log.info("subscription lost", reason=reason)
             self._seated = None
             self._leave(reason)
-            self._act(self.subscription.lost(reason, self._clock()))
+            self.subscription.lost(reason, self._clock())
 
     def _take_seat(self) -> None:
         session, self._newcomer = self._newcomer, None

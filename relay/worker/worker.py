@@ -11,7 +11,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-import httpx
 import structlog
 
 from relay.core.ident import RoomKey, StreamKey, TaskKey
@@ -23,7 +22,7 @@ from relay.core.task import Lease, TaskSpec
 from relay.net.destinations import Destinations
 from relay.push.connection import Connection
 from relay.push.run import PushRun
-from relay.rtc.whep import make_client
+from relay.rtc.whep import WhepClient
 from relay.worker.phases import PhaseClock
 from relay.worker.place import Surroundings
 from relay.worker.room import Room
@@ -60,15 +59,15 @@ class Worker:
         self._empty = asyncio.Event()
         self._goodbyes: set[asyncio.Task[None]] = set()
         """Sessions that are closing."""
-        self._whep: httpx.AsyncClient | None = None
+        self._whep: WhepClient | None = None
 
     # life
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
-        if self.settings.source is not None:
-            self._whep = make_client()
         destinations = Destinations(self.settings.egress)
+        if self.settings.source is not None:
+            self._whep = WhepClient(destinations)
         self._around = Surroundings(
             settings=self.settings,
             connect=lambda url, listener: Connection.open(
@@ -98,7 +97,7 @@ class Worker:
             await asyncio.wait([self._ticking])
             self._ticking = None
         if self._whep is not None:
-            await self._whep.aclose()
+            await self._whep.close()
 
     def drain(self) -> None:
         """From now on nobody new is let in; what runs goes on."""

@@ -12,7 +12,7 @@ from relay.rtc.publisher import PublisherSession
 from relay.rtc.settings import TurnServer
 from relay.rtc.transport import Transport
 from tests.support.eventually import eventually
-from tests.support.rtc import LOOPBACK, Received, Ticker, open_things, picture, sound
+from tests.support.rtc import LOOPBACK, Received, Ticker, nothing_more, open_things, picture, sound
 from tests.support.turn import RELAYED, coturn, firewall
 
 
@@ -64,7 +64,7 @@ async def test_a_server_that_says_no_or_nothing_costs_nothing_but_the_candidate(
         assert "sekret" not in repr(server)
         transport.close("over")
         await transport.wait_closed()
-    await eventually(lambda: open_things() == before, what="nothing left open")
+    await eventually(lambda: nothing_more(before), what="nothing left open")
 
 
 async def test_what_comes_late_is_told_late(turn: TurnServer) -> None:

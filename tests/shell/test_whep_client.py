@@ -5,17 +5,18 @@ import contextlib
 import dataclasses
 from collections.abc import AsyncIterator, Callable
 
-import httpx
 import pytest
 
+from relay.core.egress import ANY, PUBLIC, EgressPolicy
 from relay.core.subscription import Outcome, outcome_of
 from relay.core.whep_source import Endpoint
+from relay.net.destinations import Destinations
 from relay.rtc import whep
 from relay.rtc.subscriber import SubscriberSession
-from relay.rtc.whep import Resource, SubscribeError, make_client, post_offer
+from relay.rtc.whep import Resource, SubscribeError, WhepClient
 from tests.support.eventually import eventually
 from tests.support.http import Request, Response, serving
-from tests.support.rtc import LOOPBACK, open_things
+from tests.support.rtc import LOOPBACK, nothing_more, open_things
 from tests.support.whep_answers import ALL_OF_THEM, ONE_EACH
 
 SDP = {"content-type": "application/sdp"}
@@ -27,7 +28,7 @@ class Face:
     """A server that gives the same answers whoever asks, and a client for it."""
 
     url: str
-    client: httpx.AsyncClient
+    client: WhepClient
     requests: list[Request]
 
     def endpoint(self, path: str = "/whep/room/user?key=sekret3") -> Endpoint:
@@ -35,20 +36,29 @@ class Face:
 
 
 @contextlib.asynccontextmanager
-async def face(answer: Callable[[Request], Response]) -> AsyncIterator[Face]:
+async def closing_client(egress: EgressPolicy = ANY) -> AsyncIterator[WhepClient]:
+    client = WhepClient(Destinations(egress))
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+@contextlib.asynccontextmanager
+async def face(answer: Callable[[Request], Response], egress: EgressPolicy = ANY) -> AsyncIterator[Face]:
     requests: list[Request] = []
 
     async def answered(request: Request) -> Response:
         requests.append(request)
         return answer(request)
 
-    async with serving(answered) as url, make_client() as client:
+    async with serving(answered) as url, closing_client(egress) as client:
         yield Face(url, client, requests)
 
 
 async def refused(server: Face) -> SubscribeError:
     with pytest.raises(SubscribeError) as caught:
-        await post_offer(server.client, server.endpoint(), "v=0 offer")
+        await server.client.post_offer(server.endpoint(), "v=0 offer")
     assert "sekret" not in caught.value.detail
     return caught.value
 
@@ -56,7 +66,7 @@ async def refused(server: Face) -> SubscribeError:
 async def test_an_answer_with_its_resource() -> None:
     headers = {**SDP, "location": "../sessions/1", "etag": '"tag"'}
     async with face(lambda request: Response(201, headers, ONE_EACH.encode())) as server:
-        answered = await post_offer(server.client, server.endpoint(), "v=0 offer")
+        answered = await server.client.post_offer(server.endpoint(), "v=0 offer")
         assert (answered.sdp, answered.counter_offer) == (ONE_EACH, False)
         assert answered.resource is not None
         await answered.resource.trickle("a=ice-ufrag:x")
@@ -77,13 +87,13 @@ async def test_an_answer_with_its_resource() -> None:
 
 async def test_a_resource_that_cannot_be() -> None:
     async with face(lambda request: Response(201, {**SDP, "location": "http://[::1"}, b"v=0")) as server:
-        assert (await post_offer(server.client, server.endpoint(), "v=0 offer")).resource is None
+        assert (await server.client.post_offer(server.endpoint(), "v=0 offer")).resource is None
 
 
 async def test_a_counter_offer() -> None:
     headers = {**SDP, "location": "/sessions/1"}
     async with face(lambda request: Response(406, headers, ONE_EACH.encode())) as server:
-        answered = await post_offer(server.client, server.endpoint(), "v=0 offer")
+        answered = await server.client.post_offer(server.endpoint(), "v=0 offer")
         assert answered.counter_offer
 
 
@@ -117,9 +127,9 @@ async def test_a_server_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> No
         await silent.wait()
         raise ConnectionError
 
-    async with serving(answer) as url, make_client() as client:
+    async with serving(answer) as url, closing_client() as client:
         with pytest.raises(SubscribeError, match="in time") as caught:
-            await post_offer(client, Endpoint(url, {}), "v=0")
+            await client.post_offer(Endpoint(url, {}), "v=0")
         silent.set()
     assert caught.value.outcome is Outcome.UNREACHABLE
 
@@ -127,10 +137,10 @@ async def test_a_server_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> No
 async def test_nobody_there() -> None:
     async with face(lambda request: Response(201, SDP, b"v=0")) as server:
         url = server.url
-    async with make_client() as client:
+    async with closing_client() as client:
         for place in (url, "http://no-such-host.invalid/x"):
             with pytest.raises(SubscribeError) as caught:
-                await post_offer(client, Endpoint(place, SECRETS), "v=0")
+                await client.post_offer(Endpoint(place, SECRETS), "v=0")
             assert caught.value.outcome is Outcome.UNREACHABLE
 
 
@@ -142,7 +152,7 @@ async def test_a_redirect_is_followed_with_the_offer(status: int) -> None:
         return Response(201, {**SDP, "location": "1"}, ONE_EACH.encode())
 
     async with face(answer) as server:
-        answered = await post_offer(server.client, server.endpoint(), "v=0 offer")
+        answered = await server.client.post_offer(server.endpoint(), "v=0 offer")
         assert answered.resource is not None
         await answered.resource.delete()
     first, second, third = server.requests
@@ -155,11 +165,41 @@ async def test_another_origin_is_not_shown_the_token() -> None:
     async with face(lambda request: Response(201, {**SDP, "location": "/1"}, ONE_EACH.encode())) as other:
         moved = Response(307, {"location": f"{other.url}/whep"}, b"")
         async with face(lambda request: moved) as server:
-            answered = await post_offer(server.client, server.endpoint(), "v=0 offer")
+            answered = await server.client.post_offer(server.endpoint(), "v=0 offer")
             assert answered.resource is not None
             await answered.resource.delete()
     assert [request.method for request in other.requests] == ["POST", "DELETE"]
     assert "sekret" not in repr([(request.headers, request.target) for request in other.requests])
+
+
+@pytest.mark.parametrize("status", [307, 201])
+async def test_where_the_egress_policy_lets_nobody_go_nobody_is_sent(status: int) -> None:
+    """Neither by a redirect nor by a session's URL."""
+    async with face(lambda request: Response(500, {}, b"")) as other:
+        sent = Response(status, {**SDP, "location": f"{other.url}/1"}, ONE_EACH.encode())
+        async with face(lambda request: sent, PUBLIC) as server:
+            if status == 307:
+                error = await refused(server)
+                assert error.outcome is Outcome.DENIED
+                assert "RELAY_EGRESS" in error.detail
+            else:
+                answered = await server.client.post_offer(server.endpoint(), "v=0 offer")
+                assert answered.resource is not None
+                await answered.resource.delete()
+    assert len(server.requests) == 1
+    assert other.requests == []
+
+
+async def test_a_name_elsewhere_is_looked_up_once() -> None:
+    """What was looked at is what is connected to; the server is told the name."""
+    async with face(lambda request: Response(404, {}, b"")) as other:
+        port = other.url.rpartition(":")[2]
+        moved = Response(307, {"location": f"http://localhost:{port}/there"}, b"")
+        async with face(lambda request: moved) as server:
+            assert (await refused(server)).outcome is Outcome.ABSENT
+    assert [(request.target, request.headers["host"]) for request in other.requests] == [
+        ("/there", f"localhost:{port}")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -183,7 +223,7 @@ async def test_a_server_that_is_gone_at_the_end_is_no_trouble() -> None:
         await Resource(server.client, server.endpoint(), server.url + "/1", "").delete()
         with pytest.raises(SubscribeError):
             await Resource(server.client, server.endpoint(), server.url + "/1", "").trickle("a=x")
-    async with make_client() as client:
+    async with closing_client() as client:
         await Resource(client, server.endpoint(), server.url + "/1", "").delete()
 
 
@@ -204,7 +244,7 @@ async def test_what_comes_to_nothing_is_given_up_and_the_server_told(body: str, 
             await SubscriberSession.subscribe(server.client, server.endpoint(), settings=settings)
         assert caught.value.outcome is outcome
         assert [request.method for request in server.requests] == ["POST", "DELETE"]
-        await eventually(lambda: open_things() == before, what="nothing left open")
+        await eventually(lambda: nothing_more(before), what="nothing left open")
 
 
 async def test_an_attempt_that_is_cancelled_leaves_nothing() -> None:
@@ -215,4 +255,4 @@ async def test_an_attempt_that_is_cancelled_leaves_nothing() -> None:
         attempt.cancel()
         await asyncio.wait([attempt])
         assert attempt.cancelled()
-        await eventually(lambda: open_things() == before, what="nothing left open")
+        await eventually(lambda: nothing_more(before), what="nothing left open")

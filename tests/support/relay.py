@@ -105,7 +105,8 @@ async def running_relay(
     rates: RateLimits | None = None,
     destinations: Destinations | None = None,
 ) -> AsyncIterator[InlineRelay]:
-    engine = make_engine(Workers(settings or WorkerSettings(rtc=LOOPBACK), workers))
-    faces: dict[str, Any] = {"gate": gate, "rates": rates, "destinations": destinations}
+    settings = settings or WorkerSettings(rtc=LOOPBACK)
+    engine = make_engine(Workers(settings, workers))
+    faces: dict[str, Any] = {"gate": gate, "rates": rates, "destinations": destinations, "source": settings.source}
     async with running(engine, **faces) as url, httpx.AsyncClient(base_url=url, timeout=10) as client:
         yield InlineRelay(url, client, engine)

@@ -138,3 +138,8 @@ def open_things() -> tuple[int, int]:
     """Open file descriptors and threads of this process."""
     process = psutil.Process()
     return process.num_fds(), process.num_threads()
+
+
+def nothing_more(before: tuple[int, int]) -> bool:
+    """No more is open than was; less may be, as what others left is closed."""
+    return all(now <= then for now, then in zip(open_things(), before, strict=True))

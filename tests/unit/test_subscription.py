@@ -13,6 +13,7 @@ from relay.core.subscription import (
     BUSY_STEPS,
     DENIED_STEPS,
     MOST_RETRY_AFTER,
+    PROOF,
     SILENCE,
     SILENT_STEPS,
     SPACING,
@@ -129,13 +130,33 @@ def test_nobody_publishes_a_stream_that_the_server_gives_all_the_same() -> None:
         gaps.append(one.deadline() - now)
         now = one.deadline()
         effects = one.poll(now)
-        assert effects == ((ASK,) if len(gaps) == 1 else (SEAT, ASK))  # never more than two sessions at once
+        assert effects == ((ASK,) if len(gaps) == 1 else (DROP, ASK))  # never more than two sessions at once
         now += 0.1
         assert one.connected(now) == ()
         assert one.trial
     assert gaps == pytest.approx([*SILENT_STEPS, *[SILENT_STEPS[-1]] * 3])
-    assert one.media(now + 1, now + 1, trial=True) == (SEAT,)
+    assert one.media(now + 1, now + 1, trial=True) == ()
+    assert one.media(now + 2, now + 2, trial=True) == (SEAT,)
     assert one.state is State.LIVE
+
+
+def test_the_last_pictures_of_a_stream_that_has_ended_are_no_sign_of_life() -> None:
+    """Each newcomer is sent them, and nothing else: the stream stays silent, and is asked for less and less."""
+    one, gaps = live(1.0), []
+    now = one.deadline()
+    assert one.poll(now) == (ASK,)
+    for _ in range(5):
+        assert one.connected(now + 0.1) == ()
+        for step in range(10):
+            assert one.media(now + 0.1 + step / 100, now + 0.2, trial=True) == ()
+        gaps.append(one.deadline() - now - 0.1)
+        now = one.deadline()
+        assert one.poll(now) == (DROP, ASK)
+    assert one.last_media == 1.0
+    assert gaps == pytest.approx([*SILENT_STEPS, SILENT_STEPS[-1], SILENT_STEPS[-1]])
+    one.connected(now + 0.1)
+    assert one.media(now + 0.1, now + 0.1, trial=True) == ()
+    assert one.media(now + 0.1 + PROOF, now + 0.1 + PROOF, trial=True) == (SEAT,)
 
 
 def test_silence_tries_another_and_the_old_one_may_still_win() -> None:
@@ -152,7 +173,8 @@ def test_silence_tries_another_and_the_new_one_may_win() -> None:
     one = live(1.0)
     assert one.poll(3.0) == (ASK,)
     assert one.connected(3.1) == ()
-    assert one.media(3.2, 3.2, trial=True) == (SEAT,)
+    assert one.media(3.2, 3.2, trial=True) == ()
+    assert one.media(3.7, 3.7, trial=True) == (SEAT,)
     assert (one.state, one.seated, one.trial) == (State.LIVE, True, False)
 
 
@@ -168,7 +190,7 @@ def test_media_comes_back_while_the_attempt_is_under_way() -> None:
 
 def test_a_server_that_says_goodbye_is_asked_at_once() -> None:
     one = live(5.0)
-    assert one.lost("closed by the peer", 6.0) == ()
+    one.lost("closed by the peer", 6.0)
     assert not one.seated
     assert one.poll(6.0) == (ASK,)
     one.refused(Outcome.UNREACHABLE, "refused", 6.0)
@@ -191,12 +213,15 @@ def test_the_silent_one_is_lost_while_another_is_on_trial() -> None:
     one = live(1.0)
     one.poll(3.0)
     one.connected(3.1)
-    assert one.lost("expired", 3.5) == (SEAT,)
+    one.lost("expired", 3.5)
+    assert (one.seated, one.trial) == (False, True)
+    assert one.media(3.6, 3.6, trial=True) == ()
+    assert one.media(4.2, 4.2, trial=True) == (SEAT,)
     assert (one.seated, one.trial) == (True, False)
     one = live(1.0)
     one.poll(3.0)
     one.connected(3.1)
-    assert one.lost("expired", 3.5, trial=True) == ()
+    one.lost("expired", 3.5, trial=True)
     assert (one.seated, one.trial) == (True, False)
 
 
@@ -265,19 +290,19 @@ class Shell(RuleBasedStateMachine):
     def media_comes_to_the_newcomer(self) -> None:
         self.now += 0.001
         self.act(self.one.media(self.now, self.now, trial=True))
-        assert self.one.state is State.LIVE
+        assert self.one.state is (State.LIVE if self.seat and not self.newcomer else State.WAITING)
 
     @precondition(lambda self: self.seat)
     @rule()
     def is_lost(self) -> None:
         self.seat = False
-        self.act(self.one.lost("gone", self.now))
+        self.one.lost("gone", self.now)
 
     @precondition(lambda self: self.newcomer)
     @rule()
     def the_newcomer_is_lost(self) -> None:
         self.newcomer = False
-        self.act(self.one.lost("gone", self.now, trial=True))
+        self.one.lost("gone", self.now, trial=True)
 
     @invariant()
     def it_knows_what_there_is(self) -> None:
