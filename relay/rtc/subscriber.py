@@ -50,6 +50,7 @@ class SubscriberSession(ReceivingSession):
             resource = answered.resource
             if answered.counter_offer and resource is not None:
                 transport.close("the server offers")
+                await transport.wait_closed()
                 transport = Transport(settings, offering=False)
                 decision = await _answer(answered.sdp, transport, resource, settings)
             else:

@@ -6,14 +6,20 @@ from collections.abc import Iterator
 
 import pytest
 
-from relay.rtc import sdp
+from relay.core.egress import ANY
+from relay.core.whep_source import Endpoint
+from relay.net.destinations import Destinations
+from relay.rtc import fragment, sdp, subscriber
 from relay.rtc.caster import Caster
 from relay.rtc.publisher import PublisherSession
 from relay.rtc.settings import TurnServer
 from relay.rtc.transport import Transport
+from relay.rtc.whep import SubscribeError, WhepClient
 from tests.support.eventually import eventually
+from tests.support.http import Request, Response, serving
 from tests.support.rtc import LOOPBACK, Received, Ticker, nothing_more, open_things, picture, sound
 from tests.support.turn import RELAYED, coturn, firewall
+from tests.support.whep_answers import ONE_EACH
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +83,27 @@ async def test_what_comes_late_is_told_late(turn: TurnServer) -> None:
     assert transport.gathered
     transport.close("over")
     await transport.wait_closed()
+
+
+async def test_a_subscription_trickles_what_comes_late(turn: TurnServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subscriber, "PATIENCE", 0.0)
+    requests: list[Request] = []
+
+    async def answer(request: Request) -> Response:
+        requests.append(request)
+        headers = {"content-type": "application/sdp", "location": "/1", "etag": '"tag"'}
+        return Response(201 if request.method == "POST" else 204, headers, ONE_EACH.encode())
+
+    settings = dataclasses.replace(LOOPBACK, turn_server=turn, connect_timeout=1.0)
+    client = WhepClient(Destinations(ANY))
+    async with serving(answer) as url:
+        with pytest.raises(SubscribeError, match="no ICE path"):
+            await subscriber.SubscriberSession.subscribe(client, Endpoint(url, {}), settings=settings)
+        await client.close()
+    offered, trickled, ended = requests
+    assert b"typ relay" not in offered.body
+    assert b"a=end-of-candidates" not in offered.body
+    assert (trickled.method, trickled.headers["if-match"]) == ("PATCH", '"tag"')
+    assert b"typ relay" in trickled.body
+    assert fragment.parse_fragment(trickled.body.decode()).ufrag in offered.body.decode()
+    assert ended.method == "DELETE"
