@@ -15,9 +15,10 @@ from relay.rtc.parameters import LocalParameters
 _OPUS_PARAMETERS = "minptime=10;useinbandfec=1;stereo=1;sprop-stereo=1"
 _FEEDBACK = ("nack", "nack pli", "ccm fir")
 """What is answered where it is offered. No congestion control: what is sent is not ours to make smaller."""
-_PROFILES = {0x42: 0, 0x4D: 1, 0x64: 2}
-"""By profile_idc; a decoder of one takes those before it, for no baseline in use has what main lacks."""
-_NAMES = ("baseline", "main", "high")
+_PROFILES = {0x42: 0, 0x4D: 1, 0x64: 2, 0xF4: 3}
+"""By profile_idc; a decoder of one takes those before it, for no baseline in use has what main lacks. Chromium offers
+no high profile (100) to receive, but high 4:4:4 (244)."""
+_NAMES = ("baseline", "main", "high", "high 4:4:4")
 
 
 @dataclass(frozen=True, slots=True)

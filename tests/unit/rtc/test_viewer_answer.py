@@ -8,7 +8,7 @@ from relay.core.offer import OfferMalformed, OfferRefused
 from relay.rtc import sdp
 from relay.rtc.viewer_answer import Decision, Pictures, Source, decide, write_answer
 from tests.support.viewing import write_offer
-from tests.unit.rtc.offers import LOCAL, NAMES, offer, without
+from tests.unit.rtc.offers import FOLDER, LOCAL, NAMES, offer, without
 
 BASELINE, MAIN, HIGH = 0x42, 0x4D, 0x64
 
@@ -85,7 +85,7 @@ def h264(*profiles: str) -> str:
         (("42e01f", "64001f", "4d001f"), MAIN, "4d001f"),
         (("42e01f", "4d001f", "640c1f"), HIGH, "640c1f"),
         (("42e01f", "64001f"), MAIN, "64001f"),
-        (("f4001f", "42e01f"), None, "42e01f"),
+        (("58001f", "42e01f"), None, "42e01f"),
     ],
 )
 def test_the_profile_is_no_less_than_the_streams(profiles: tuple[str, ...], stream: int | None, chosen: str) -> None:
@@ -135,6 +135,14 @@ def test_one_section_of_each_kind_is_taken() -> None:
     said = answer(text)
     assert [section.port != 0 for section in said.media] == [True, True, False, False]
     assert said.bundle() == ("0", "1")
+
+
+@pytest.mark.parametrize(("stream", "chosen"), [(None, "42001f"), (MAIN, "4d001f"), (HIGH, "f4001f")])
+def test_what_chromium_offers_to_receive(stream: int | None, chosen: str) -> None:
+    text = (FOLDER / "viewers" / "chromium.offer.sdp").read_text()
+    audio, video = answer(text, Pictures(profile=stream)).media
+    assert [audio.codecs()[0].name, *(codec.name for codec in video.codecs())] == ["opus", "h264", "rtx"]
+    assert video.codecs()[0].parameters["profile-level-id"] == chosen
 
 
 def test_sendrecv_is_answered_sendonly() -> None:
