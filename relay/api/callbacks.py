@@ -13,12 +13,12 @@ import time
 from collections import Counter
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from relay.api.receivers import Receiver, Receivers
 from relay.api.webhook import Webhook
 from relay.core.callback import TIME_LIMIT, message
-from relay.engine.outbox import Capacity, Delivery, Outbox, Outcome
+from relay.engine.database import first_line
+from relay.engine.outbox import Capacity, Delivery, Outbox, OutboxStats, Outcome
 from relay.net.resolver import Resolver
 
 log = structlog.get_logger(__name__)
@@ -54,6 +54,10 @@ class Dispatcher:
         self._running: asyncio.Task[None] | None = None
         self._upkeep_due = 0.0
 
+    @property
+    def stats(self) -> OutboxStats:
+        return self._outbox.stats
+
     async def start(self) -> None:
         # The system's certificates, or those of SSL_CERT_FILE.
         tls = ssl.create_default_context()
@@ -79,7 +83,7 @@ class Dispatcher:
             call.cancel()
         await asyncio.wait([self._running, *self._calls])
         self._running = None
-        with contextlib.suppress(SQLAlchemyError, OSError, TimeoutError):
+        with contextlib.suppress(Exception):  # what is not recorded is called again
             await self._outbox.settle(self._ended)
         for webhook in self._webhooks.values():
             await webhook.close()
@@ -93,11 +97,8 @@ class Dispatcher:
             self._news.clear()
             try:
                 pause = await self._round()
-            except (SQLAlchemyError, OSError, TimeoutError) as error:
-                log.warning("callbacks wait for the database", error=type(error).__name__)
-                pause = DATABASE_PAUSE
-            except Exception:
-                log.exception("callbacks are held up")
+            except Exception as error:
+                log.warning("callbacks wait for the database", error=first_line(error))
                 pause = DATABASE_PAUSE
             if self._closing and not self._calls and not self._ended:
                 return

@@ -41,6 +41,7 @@ _TASK = {
         "Stream": {"type": "object"},
         "PushURL": {"type": "string"},
         "Control": {"type": "object"},
+        "CallbackError": {"type": "string", "description": "why a callback was given up; only where one was"},
     },
 }
 _ERRORS = {

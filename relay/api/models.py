@@ -115,6 +115,8 @@ class GetQuery(_Wire):
 def task_result(task: TaskSnapshot) -> dict[str, Any]:
     """`Result` of Get. `PushStreamState` is a number: the documentation's "6" makes the official Go SDK fail."""
     status, push_state = wire_state(task.state, task.has_pushed)
+    # The original has no field for it.
+    more = {"CallbackError": task.callback_error} if task.callback_error else {}
     return {
         "PushSingleStreamToCDNTask": {
             "StartTime": task.start_time,
@@ -125,6 +127,7 @@ def task_result(task: TaskSnapshot) -> dict[str, Any]:
             "Stream": {"UserId": task.spec.stream.user_id, "StreamType": int(task.spec.stream.stream_type)},
             "PushURL": task.spec.push_url.secret,
             "Control": {"MediaType": int(task.spec.media_type), "MaxIdleTime": int(task.spec.max_idle_time)},
+            **more,
         }
     }
 

@@ -6,6 +6,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from relay.engine.fleet import Fleet
+from relay.engine.outbox import OutboxStats
 
 
 class EngineCollector(Collector):
@@ -36,3 +37,17 @@ class EngineCollector(Collector):
         )
         yield GaugeMetricFamily("relay_tick_lag_seconds", "How late media ticks begin", value=stats.load.lag)
         yield CounterMetricFamily("relay_tick_overruns", "Media ticks that began late", value=stats.load.overruns)
+
+
+class CallbackCollector(Collector):
+    def __init__(self, stats: OutboxStats) -> None:
+        self._stats = stats
+
+    def collect(self) -> Iterator[Metric]:
+        stats = self._stats
+        events = CounterMetricFamily("relay_callbacks", "Events by what became of them", labels=["outcome"])
+        for outcome in ("delivered", "given_up", "dropped"):
+            events.add_metric([outcome], getattr(stats, outcome))
+        yield events
+        yield CounterMetricFamily("relay_callback_failed_calls", "Calls that failed", value=stats.failed_calls)
+        yield GaugeMetricFamily("relay_callbacks_pending", "Events that wait for a receiver", value=stats.pending)

@@ -16,10 +16,11 @@ from fastapi import FastAPI, Response
 
 from relay import __version__
 from relay.api.auth import AccessKeys, Gate
+from relay.api.callbacks import Dispatcher
 from relay.api.description import add_control_api
 from relay.api.rates import RateLimits
 from relay.api.routes import make_router as make_control_router
-from relay.app.metrics import EngineCollector
+from relay.app.metrics import CallbackCollector, EngineCollector
 from relay.app.settings import Settings
 from relay.app.workers import Workers
 from relay.core.egress import ANY
@@ -27,6 +28,7 @@ from relay.core.whep_source import WhepSource
 from relay.engine.changes import ChangeListener
 from relay.engine.database import Database, DatabaseUrl
 from relay.engine.fleet import Fleet
+from relay.engine.outbox import Outbox
 from relay.gateway.app_keys import AppKeys
 from relay.gateway.resources import IceServer, allow_everyone
 from relay.gateway.tokens import RoomTokens
@@ -52,14 +54,17 @@ def make_engine(
     *,
     name: str | None = None,
     listeners: Sequence[ChangeListener] = (),
+    outbox: Outbox | None = None,
 ) -> Fleet:
-    """Without `database` the ledger is in memory. `name` is of the place where this server runs, and no other can."""
+    """Without `database` the ledger is in memory. `name` is of the place where this server runs, and no other can.
+    `outbox` is in `database`, too."""
     return Fleet(
         lambda on_event: workers.make(on_event, wall_clock),
         wall_clock,
         database=database or Database(DatabaseUrl.memory()),
         name=name,
         listeners=listeners,
+        outbox=outbox,
     )
 
 
@@ -79,8 +84,9 @@ def make_app(
     source: WhepSource | None = None,
     room_keys: AppKeys | None = None,
     ice_servers: Sequence[IceServer] = (),
+    callbacks: Dispatcher | None = None,
 ) -> FastAPI:
-    """The HTTP application; it starts and closes `engine`.
+    """The HTTP application; it starts and closes `engine` and what delivers its `callbacks`.
 
     Without `gate` requests need no signature, without `rates` there may be any number of them, without `destinations`
     Start takes every host, without `source` every stream; without `room_keys` rooms are open.
@@ -89,9 +95,14 @@ def make_app(
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await engine.start()
+        if callbacks is not None:
+            await callbacks.start()
         try:
             yield
         finally:
+            await engine.stop()
+            if callbacks is not None:
+                await callbacks.close()
             await engine.close()
 
     app = _App(title="relay", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
@@ -105,6 +116,8 @@ def make_app(
 
     registry = prometheus_client.CollectorRegistry()
     registry.register(EngineCollector(engine))
+    if callbacks is not None:
+        registry.register(CallbackCollector(callbacks.stats))
     prometheus_client.ProcessCollector(registry=registry)
 
     @app.get("/healthz", include_in_schema=False)
@@ -198,8 +211,10 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     database = Database(settings.database)
     await database.open()
     workers = Workers(settings.worker(), settings.worker_count, settings.log_level, settings.log_format)
+    outbox = Outbox(database, settings.receivers.wants, wall_clock) if settings.receivers else None
     # Who binds this address succeeds who had it.
-    engine = make_engine(workers, database, name=f"{socket.gethostname()} {listener.getsockname()[:2]}")
+    name = f"{socket.gethostname()} {listener.getsockname()[:2]}"
+    engine = make_engine(workers, database, name=name, outbox=outbox)
     app = make_app(
         engine,
         gate=Gate(settings.request_keys, wall_clock),
@@ -208,6 +223,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         source=settings.whep_source,
         room_keys=settings.room_keys,
         ice_servers=settings.ice_servers,
+        callbacks=Dispatcher(outbox, settings.receivers) if outbox is not None else None,
     )
     server = _Server(app, listener, on_signal=lambda: engine.drain(settings.drain_seconds))
     await server.run_here()
@@ -224,11 +240,12 @@ async def running(
     destinations: Destinations | None = None,
     source: WhepSource | None = None,
     room_keys: AppKeys | None = None,
+    callbacks: Dispatcher | None = None,
 ) -> AsyncIterator[str]:
     """The server on the running loop, for as long as the context lasts; yields its base URL."""
     with _bind(host, port) as listener:
         faces: dict[str, Any] = {"gate": gate, "rates": rates, "destinations": destinations, "source": source}
-        app = make_app(engine, **faces, room_keys=room_keys)
+        app = make_app(engine, **faces, room_keys=room_keys, callbacks=callbacks)
         server = _Server(app, listener)
         task = asyncio.create_task(server.run_here())
         listening = asyncio.create_task(server.listening.wait())

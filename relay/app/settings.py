@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from relay.api.actions import GET, START, STOP
 from relay.api.auth import AccessKeys
 from relay.api.rates import RateLimits
+from relay.api.receivers import Receivers
 from relay.core.egress import ANY, PUBLIC, EgressPolicy
 from relay.core.load import MAX_CPU_SHARE
 from relay.core.whep_source import WhepSource, WhepTokens, WhepUrls, parse_header
@@ -58,7 +59,7 @@ def _egress(value: Any) -> Any:
     return EgressPolicy.parse(value) if value.strip() else None
 
 
-Keys = TypeVar("Keys", AccessKeys, AppKeys, WhepTokens, WhepUrls)
+Keys = TypeVar("Keys", AccessKeys, AppKeys, Receivers, WhepTokens, WhepUrls)
 
 
 def _keys(kind: type[Keys]) -> tuple[Any, ...]:
@@ -141,6 +142,14 @@ class Settings(BaseSettings):
         None,
         description="where tasks are kept: sqlite:////path, postgresql://user:password@host/database, or sqlite:// for "
         "memory; unset: relay.db in $STATE_DIRECTORY, $XDG_STATE_HOME/relay or ~/.local/state/relay",
+    )
+    callbacks: Annotated[InstanceOf[Receivers], *_keys(Receivers)] = Field(
+        Receivers(),
+        description='webhook receivers as JSON: {"AppId": {"url": …, "secret": …, "events": […]}}, * for all others; '
+        "unset: nobody is called",
+    )
+    callbacks_file: Annotated[InstanceOf[Receivers], *_keys_file(Receivers)] = Field(
+        Receivers(), description="a file of webhook receivers, TOML or JSON, beside those of callbacks"
     )
     addresses: Annotated[
         list[Annotated[str, AfterValidator(_ip_literal)]], NoDecode, BeforeValidator(_comma_separated)
@@ -261,6 +270,11 @@ class Settings(BaseSettings):
     def room_keys(self) -> AppKeys:
         """Of both settings; none: rooms are open."""
         return self.app_keys | self.app_keys_file
+
+    @property
+    def receivers(self) -> Receivers:
+        """Of both settings; none: there are no callbacks."""
+        return self.callbacks | self.callbacks_file
 
     @property
     def ice_servers(self) -> tuple[IceServer, ...]:

@@ -86,10 +86,10 @@ def _told(task: TaskSnapshot) -> _Told:
         case State.WAITING:
             # A publisher that has not come yet is no news; one that has gone is.
             return _Told(TaskState.IDLE, Code.NO_INPUT if task.has_pushed or task.connects else Code.FINE, 0)
-        case _ if task.has_pushed:
-            return _Told(TaskState.RECONNECTING, Code.CDN_TROUBLE, 0)
         case _:
-            return _Told(TaskState.IDLE, Code.CDN_TROUBLE if task.last_error else Code.FINE, 0)
+            # Without an error it is the relay that was away.
+            state = TaskState.RECONNECTING if task.has_pushed else TaskState.IDLE
+            return _Told(state, Code.CDN_TROUBLE if task.last_error else Code.FINE, 0)
 
 
 def _message(task: TaskSnapshot, code: Code) -> str:

@@ -75,6 +75,9 @@ class TaskSnapshot:
     idle_since: int | None = None
     """Milliseconds since 1970 when the last media came, or the task began; None: media arrives."""
 
+    callback_error: str = ""
+    """Why the newest callback of the task that was given up did not arrive; empty: none was."""
+
     @classmethod
     def begun(cls, spec: TaskSpec, lease: Lease, now: int) -> "TaskSnapshot":
         """A task whose run begins; `now` in milliseconds since 1970."""

@@ -4,17 +4,17 @@ A room is created once, whichever servers its users are at; and who was there wh
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
 
 import structlog
-from sqlalchemy import ColumnElement, and_, delete, func, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import ColumnElement, and_, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from relay.core.ident import RoomKey, StreamKey, StreamType
 from relay.core.presence import LeaveReason, PublisherChange, PublisherJoined, PublisherLeft, room_events
-from relay.engine.database import Database
+from relay.engine.database import Database, first_line
 from relay.engine.outbox import Outbox
 from relay.engine.schema import publishers, servers
 
@@ -22,18 +22,35 @@ log = structlog.get_logger(__name__)
 
 MAX_WAITING = 10_000
 """Changes not written yet, while the database is away; beyond it they are dropped, and rooms' callbacks with them."""
+LOOK = 5.0
+"""Seconds from one look for servers that have died to the next."""
+CLOSE_TIME = 2.0
 PAUSE = 1.0
 """Seconds after an error of the database."""
 
 
 class Attendance:
-    """Takes changes from `start` to `close`; `close` writes what has come until then. `server`: this one's id."""
+    """Takes changes from `start` to `close`; `close` writes what has come until then.
 
-    def __init__(self, database: Database, outbox: Outbox, wall: Callable[[], int], server: str) -> None:
+    `server` gives this server's id; whoever is at one that is not in the table `servers` any more has left.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        outbox: Outbox,
+        wall: Callable[[], int],
+        server: Callable[[], str],
+        *,
+        look: float = LOOK,
+    ) -> None:
         self._database = database
         self._outbox = outbox
         self._wall = wall
-        self._server = server
+        self._look_every = look
+        self._server_now = server
+        self._server = ""
+        """Under which this server's publishers stand in the table."""
         self._waiting: deque[PublisherChange] = deque()
         self._news = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
@@ -50,40 +67,60 @@ class Attendance:
         self._news.set()
 
     async def start(self) -> None:
+        self._server = self._server or self._server_now()
         self._running = asyncio.create_task(self._run())
 
-    async def close(self, limit: float) -> None:
-        """Within `limit` seconds."""
+    async def close(self) -> None:
+        """Within `CLOSE_TIME`."""
         if self._running is None:
             return
         self._closing = True
         self._news.set()
-        await asyncio.wait([self._running], timeout=limit)
+        await asyncio.wait([self._running], timeout=CLOSE_TIME)
         self._running.cancel()
         await asyncio.wait([self._running])
         self._running = None
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        next_look = loop.time()
         while True:
             self._news.clear()
             try:
                 while self._waiting:
                     await self._write(self._waiting[0], self._server)
                     self._waiting.popleft()
-            except (SQLAlchemyError, OSError, TimeoutError) as error:
-                log.warning("rooms' callbacks wait for the database", error=type(error).__name__)
+                if loop.time() >= next_look and not self._closing:
+                    await self._look()
+                    next_look = loop.time() + self._look_every
+            except Exception as error:
+                log.warning("rooms' callbacks wait for the database", error=first_line(error))
                 await asyncio.sleep(PAUSE)
                 continue
             if self._closing:
-                return
-            await self._news.wait()
+                return await self._leave()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(next_look):
+                    await self._news.wait()
 
-    async def forget_dead(self, silent: int) -> None:
-        """Whoever published at another server that has given no sign of life for `silent` milliseconds has left."""
-        living = select(servers.c.id).where(servers.c.heartbeat > self._database.now(self._wall()) - silent)
-        query = select(publishers).where(publishers.c.server != self._server, publishers.c.server.not_in(living))
+    async def _look(self) -> None:
+        """Whoever published at a server that is gone has left."""
+        if (now := self._server_now()) != self._server:
+            async with self._database.begin() as connection:
+                mine = update(publishers).where(publishers.c.server == self._server)
+                await connection.execute(mine.values(server=now))
+            self._server = now
+        known = select(servers.c.id)
+        await self._lost(publishers.c.server != self._server, publishers.c.server.not_in(known))
+
+    async def _leave(self) -> None:
+        """Whom a worker process has not told of any more."""
+        with contextlib.suppress(Exception):  # the next server finds it out
+            await self._lost(publishers.c.server == self._server)
+
+    async def _lost(self, *which: ColumnElement[bool]) -> None:
         async with self._database.read() as connection:
-            rows = (await connection.execute(query)).all()
+            rows = (await connection.execute(select(publishers).where(*which))).all()
         for row in rows:
             key = StreamKey(row.app_id, row.room_id, row.user_id, StreamType(row.stream_type))
             await self._write(PublisherLeft(key, LeaveReason.CONNECTION_LOST, self._wall()), row.server)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -10,11 +11,13 @@ from relay.core.ident import RoomKey, StreamKey, TaskKey
 from relay.core.offer import Answered
 from relay.core.snapshot import TaskSnapshot
 from relay.core.task import UNDER_WAY, TaskSpec
+from relay.engine.attendance import Attendance
 from relay.engine.changes import ChangeListener
 from relay.engine.database import Database
 from relay.engine.handle import WorkerHandle
 from relay.engine.ledger import Ledger
 from relay.engine.orders import Order, Resume
+from relay.engine.outbox import Outbox
 from relay.worker.stats import WorkerStats
 from relay.worker.worker import WorkerEvent, WorkerFull
 
@@ -29,7 +32,8 @@ DRAIN_LOOK = 1.5
 class Fleet:
     """Implements `engine.base.Engine`. `make_worker` is given what hears of all that happens in the worker.
 
-    `wall` gives milliseconds since 1970; `name` and `listeners` are the ledger's.
+    `wall` gives milliseconds since 1970; `name` and `listeners` are the ledger's. `outbox`, in the same database, gets
+    the callbacks of tasks and rooms.
     """
 
     def __init__(
@@ -40,10 +44,16 @@ class Fleet:
         database: Database,
         name: str | None = None,
         listeners: Sequence[ChangeListener] = (),
+        outbox: Outbox | None = None,
     ) -> None:
         self._orders: asyncio.Queue[Order] = asyncio.Queue()
+        if outbox is not None:
+            listeners = (*listeners, outbox)
         self._ledger = Ledger(database, wall, self._orders.put_nowait, name=name, listeners=listeners)
+        self._outbox = outbox
+        self._attendance = Attendance(database, outbox, wall, lambda: self._ledger.server) if outbox else None
         self._worker = make_worker(self._on_event)
+        self._stopped = False
         self._claims = 0
         """Tasks between admission and their start."""
         self._obeying: asyncio.Task[None] | None = None
@@ -51,18 +61,28 @@ class Fleet:
     async def start(self) -> None:
         """Returns when the tasks of a server before this one wait for their publishers again."""
         await self._ledger.open()
+        if self._attendance is not None:
+            await self._attendance.start()
         await self._worker.start()
         self._obeying = asyncio.create_task(self._obey())
         await self._orders.join()
 
-    async def close(self) -> None:
-        """Says goodbye to publishers and CDNs; tasks that have not ended stay in the ledger for the next server."""
+    async def stop(self) -> None:
+        """Says goodbye to publishers and CDNs. The database is open until `close`."""
+        self._stopped = True
         self._ledger.freeze()
         if self._obeying is not None:
             self._obeying.cancel()
             await asyncio.wait([self._obeying])
             self._obeying = None
         await self._worker.close()
+        if self._attendance is not None:
+            await self._attendance.close()
+
+    async def close(self) -> None:
+        """Stops, and leaves the database; tasks that have not ended stay in the ledger for the next server."""
+        if not self._stopped:
+            await self.stop()
         await self._ledger.close()
 
     async def drain(self, limit: float) -> None:
@@ -79,6 +99,8 @@ class Fleet:
     def _on_event(self, event: WorkerEvent) -> None:
         if isinstance(event, TaskSnapshot):
             self._ledger.save(event)
+        elif self._attendance is not None:
+            self._attendance.tell(event)
 
     async def start_task(self, spec: TaskSpec) -> bool:
         self._claims += 1
@@ -109,11 +131,13 @@ class Fleet:
         self, app_id: str, room_id: str, *, task_id: str | None = None, user_id: str | None = None
     ) -> TaskSnapshot | None:
         found = await self._ledger.find(RoomKey(app_id, room_id), task_id=task_id, user_id=user_id)
-        if found is None or not self._ledger.holds(found):
-            return found
-        # The ledger knows each change; the worker knows the counters of this moment.
-        now = await self._worker.snapshot(found.spec.key)
-        return now if now is not None and now.id == found.id else found
+        if found is not None and self._ledger.holds(found):
+            # The ledger knows each change; the worker knows the counters of this moment.
+            now = await self._worker.snapshot(found.spec.key)
+            found = now if now is not None and now.id == found.id else found
+        if found is not None and self._outbox is not None:
+            found = replace(found, callback_error=await self._outbox.failure(found.id))
+        return found
 
     # what the ledger orders
 

@@ -112,6 +112,11 @@ class Ledger:
                 log.warning("the ledger was not left in order", error=first_line(error))
         await self._database.close()
 
+    @property
+    def server(self) -> str:
+        """This server's id in the table `servers`; it is another where the server was taken for dead."""
+        return self._membership.id
+
     # tasks
 
     async def claim(self, spec: TaskSpec) -> Lease | None:

@@ -23,7 +23,7 @@ from relay.engine.schema import callbacks
 
 log = structlog.get_logger(__name__)
 
-LEASE = round(1000 * (TIME_LIMIT + 5))
+LEASE = round(1000 * (TIME_LIMIT + 3))
 """Milliseconds that a claim is good for: a call, and the time to record how it ended."""
 MAX_PENDING = 100_000
 """Rows that wait at most; of what happens beyond nobody is told. Other servers' are counted at each `upkeep`."""

@@ -120,7 +120,7 @@ class Place:
         return secrets.compare_digest(self._session_id, session_id)
 
     def _session_closed(self, session_id: str, reason: str) -> None:
-        if self._session_id == session_id:
+        if self.session is not None and self._session_id == session_id:
             self.leave(reason, LeaveReason.USER_LEFT if reason == CLOSED_BY_PEER else LeaveReason.CONNECTION_LOST)
 
     # its session, wherever that comes from

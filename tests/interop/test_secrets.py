@@ -20,6 +20,9 @@ from relay.push.sink import Sink
 from tests.support.eventually import eventually
 from tests.support.hostile import Behaviour, HostileServer
 from tests.support.process import RelayProcess, serving
+from tests.support.receiver import PATH as CALLBACK_PATH
+from tests.support.receiver import SECRET as CALLBACK_SECRET
+from tests.support.receiver import receiving, status
 from tests.support.relay import ROOM
 
 APP = "app123456789012345678901"
@@ -35,7 +38,7 @@ def room_token(*, key: str = APP_KEY, expires: int = 0) -> str:
 
 
 TOKEN, EXPIRED, FORGED = room_token(), room_token(expires=PAST + 1), room_token(key=APP_KEY[::-1])
-SECRETS = [SK, OTHER_SK, APP_KEY, KEY, QUERY, PASSWORD, TOKEN, EXPIRED, FORGED]
+SECRETS = [SK, OTHER_SK, APP_KEY, KEY, QUERY, PASSWORD, TOKEN, EXPIRED, FORGED, CALLBACK_SECRET, CALLBACK_PATH]
 
 
 def push_url(port: int, *, scheme: str = "rtmp", host: str = "127.0.0.1") -> str:
@@ -152,9 +155,11 @@ async def test_a_full_run_shows_no_secret(tmp_path: Path, style: str) -> None:
     talkative = f"no {KEY}?token={QUERY} of user:{PASSWORD} here"
     keys = {"access_keys": f"AKfull:{SK}:{APP},AKother:{OTHER_SK}", "app_keys": f"{APP}:{APP_KEY}"}
     async with (
+        receiving() as receiver,
         HostileServer(Behaviour.REFUSE_PUBLISH, code="NetStream.Publish.Denied", description=talkative) as refusing,
-        serving(tmp_path, log_level="debug", log_format=style, **keys) as served,
+        serving(tmp_path, log_level="debug", log_format=style, callbacks=receiver.setting(APP), **keys) as served,
     ):
+        receiver.answer = status(500, f"no {CALLBACK_SECRET} of {CALLBACK_PATH} here".encode())
         run = Run(served)
         ports = {"pushed": port, "refused": refusing.port, "down": 9}
         for task, at in ports.items():
@@ -181,6 +186,7 @@ async def test_a_full_run_shows_no_secret(tmp_path: Path, style: str) -> None:
             for path in ("/metrics", "/healthz", "/openapi.json"):
                 run.read.append((await served.relay.client.get(path)).text)
             run.read.append(command_lines())
+            assert receiver.calls
             for task in ("pushed", "down"):
                 assert (await run.call(STOP, body(task, ""))).status_code == 200
     await sink.close()
@@ -188,4 +194,5 @@ async def test_a_full_run_shows_no_secret(tmp_path: Path, style: str) -> None:
     everything = "\n".join(run.read)
     assert "serving" in everything
     assert "/live/***" in everything
+    assert "callback failed" in everything
     assert [secret for secret in SECRETS if secret in everything] == []

@@ -18,7 +18,6 @@ from tests.support.eventually import eventually
 from tests.support.postgres import postgres
 
 NOW = 1_700_000_000_000
-SILENT = 10_000
 ALICE = StreamKey("app", "room", "alice")
 SCREEN = StreamKey("app", "room", "alice", StreamType.SCREEN)
 BOB = StreamKey("app", "room", "bob")
@@ -46,16 +45,23 @@ async def attending(url: DatabaseUrl, *names: str) -> AsyncIterator[tuple[Databa
     async with database.begin() as connection:
         for table in (callbacks, publishers, servers):
             await connection.execute(table.delete())
+    await enter(database, *names, "after")
     outbox = Outbox(database, lambda app_id, event: True, lambda: NOW)
-    several = [Attendance(database, outbox, lambda: NOW, name) for name in names]
+    several = [Attendance(database, outbox, lambda: NOW, lambda name=name: name, look=0.1) for name in names]
     for attendance in several:
         await attendance.start()
     try:
         yield database, several
     finally:
         for attendance in several:
-            await attendance.close(5)
+            await attendance.close()
         await database.close()
+
+
+async def enter(database: Database, *names: str) -> None:
+    """Into the table of servers."""
+    async with database.begin() as connection:
+        await connection.execute(insert(servers), [{"id": name, "heartbeat": NOW} for name in names])
 
 
 async def told(database: Database) -> list[str]:
@@ -92,38 +98,45 @@ async def test_a_publisher_that_moves_to_another_server_does_not_leave(url: Data
         two.tell(joined(ALICE))
         await eventually(lambda: _at(database, "two"))
         one.tell(left(ALICE))
-        await one.close(5)
+        await one.close()
         assert len(await told(database)) == 4
         two.tell(left(ALICE))
         await eventually(lambda: _count(database, 8))
 
 
-async def test_who_was_at_a_server_that_died_has_left(url: DatabaseUrl) -> None:
-    async with attending(url, "dead", "silent", "alive", "new") as (database, (dead, silent, alive, new)):
-        async with database.begin() as connection:
-            now = (await connection.execute(select(database.now(NOW)))).scalar_one()
-            beats = [
-                {"id": "silent", "heartbeat": now - SILENT - 1000},
-                {"id": "alive", "heartbeat": now},
-            ]
-            await connection.execute(insert(servers), beats)
-        for server, stream in ((dead, ALICE), (silent, SCREEN), (alive, BOB)):
+async def test_who_was_at_a_server_that_is_gone_has_left(url: DatabaseUrl) -> None:
+    async with attending(url, "gone", "also gone", "alive", "new") as (database, (gone, also, alive, _)):
+        for server, stream, events in ((gone, ALICE, 4), (also, SCREEN, 6), (alive, BOB, 9)):
             server.tell(joined(stream))
-            await server.close(5)
+            await eventually(lambda events=events: _count(database, events))
+        async with database.begin() as connection:
+            await connection.execute(servers.delete().where(servers.c.id.like("%gone")))
         before = await told(database)
-        await new.forget_dead(SILENT)
-        events = (await told(database))[len(before) :]
-        assert sorted(events) == [
+        await eventually(lambda: _count(database, len(before) + 5))
+        assert sorted((await told(database))[len(before) :]) == [
             "UserAudioStreamStop",
             "UserLeaveRoom",
             "UserScreenAudioStreamStop",
             "UserScreenVideoStreamStop",
             "UserVideoStreamStop",
         ]
-        await new.forget_dead(SILENT)
-        assert len(await told(database)) == len(before) + len(events)
         async with database.read() as connection:
             assert list(await connection.scalars(select(publishers.c.user_id))) == ["bob"]
+
+
+async def test_a_server_taken_for_dead_keeps_its_publishers(url: DatabaseUrl) -> None:
+    async with attending(url) as (database, _):
+        names = ["before"]
+        outbox = Outbox(database, lambda app_id, event: True, lambda: NOW)
+        server = Attendance(database, outbox, lambda: NOW, lambda: names[0], look=0.1)
+        await server.start()
+        server.tell(joined(ALICE))
+        await eventually(lambda: _count(database, 4))
+        names[:] = ["after"]
+        await eventually(lambda: _at(database, "after"))
+        server.tell(left(ALICE))
+        await eventually(lambda: _count(database, 8))
+        await server.close()
 
 
 async def test_many_at_once_leave_nothing_behind(url: DatabaseUrl) -> None:
@@ -132,7 +145,7 @@ async def test_many_at_once_leave_nothing_behind(url: DatabaseUrl) -> None:
         for number, user in enumerate(users):
             several[number % 2].tell(joined(user))
             several[number % 2].tell(left(user))
-        await asyncio.gather(*(attendance.close(20) for attendance in several))
+        await asyncio.gather(*(attendance.close() for attendance in several))
         events = await told(database)
         assert events.count("RoomCreate") == events.count("RoomDestroy") > 0
         assert events.count("UserJoinRoom") == events.count("UserLeaveRoom") == 10
@@ -143,10 +156,10 @@ async def test_many_at_once_leave_nothing_behind(url: DatabaseUrl) -> None:
 async def test_where_nobody_is_told_nothing_is_kept(tmp_path: Path) -> None:
     async with attending(DatabaseUrl.file(tmp_path / "relay.db")) as (database, _):
         outbox = Outbox(database, lambda app_id, event: event.value.startswith("Transcode"), lambda: NOW)
-        attendance = Attendance(database, outbox, lambda: NOW, "one")
+        attendance = Attendance(database, outbox, lambda: NOW, lambda: "one")
         await attendance.start()
         attendance.tell(joined(ALICE))
-        await attendance.close(5)
+        await attendance.close()
         async with database.read() as connection:
             assert (await connection.execute(select(publishers))).all() == []
 

@@ -9,11 +9,15 @@ import httpx
 
 from relay.api.actions import VERSION
 from relay.api.auth import Gate
+from relay.api.callbacks import Dispatcher
 from relay.api.rates import RateLimits
-from relay.app.server import make_engine, running
+from relay.api.receivers import Receivers
+from relay.app.server import make_engine, running, wall_clock
 from relay.app.workers import Workers
 from relay.core.snapshot import TaskSnapshot
+from relay.engine.database import Database, DatabaseUrl
 from relay.engine.fleet import Fleet
+from relay.engine.outbox import Outbox
 from relay.net.destinations import Destinations
 from relay.rtc.settings import RtcSettings
 from relay.worker.settings import WorkerSettings
@@ -104,9 +108,15 @@ async def running_relay(
     gate: Gate | None = None,
     rates: RateLimits | None = None,
     destinations: Destinations | None = None,
+    callbacks: str = "",
 ) -> AsyncIterator[InlineRelay]:
+    """`callbacks` as in `RELAY_CALLBACKS`."""
     settings = settings or WorkerSettings(rtc=LOOPBACK)
-    engine = make_engine(Workers(settings, workers))
+    database = Database(DatabaseUrl.memory())
+    receivers = Receivers.parse(callbacks) if callbacks else Receivers()
+    outbox = Outbox(database, receivers.wants, wall_clock) if receivers else None
+    engine = make_engine(Workers(settings, workers), database, outbox=outbox)
     faces: dict[str, Any] = {"gate": gate, "rates": rates, "destinations": destinations, "source": settings.source}
+    faces["callbacks"] = Dispatcher(outbox, receivers) if outbox is not None else None
     async with running(engine, **faces) as url, httpx.AsyncClient(base_url=url, timeout=10) as client:
         yield InlineRelay(url, client, engine)

@@ -2,10 +2,15 @@
 
 import hashlib
 import json
+from pathlib import Path
+from typing import Any
+
+import pytest
 
 from relay.core.callback import VERSION, CallbackEvent, EventType, event_time, message, retry_pause, sign
 
 SECRET = "the secret of this test"  # noqa: S105
+README = (Path(__file__).parents[2] / "README.md").read_text()
 VECTOR = {
     "EventType": "RoomCreate",
     "EventData": '{"RoomId":"room1","Timestamp":1679383924691}',
@@ -42,6 +47,17 @@ def test_a_message_is_what_its_signature_says() -> None:
         "Nonce": "aaBc",
     }
     assert all(isinstance(value, str) for value in body.values())
+
+
+def test_the_readme_tells_receivers_how_to_verify() -> None:
+    code = next(block for block in README.split("```") if block.startswith("python\n") and "def verify" in block)
+    told: dict[str, Any] = {}
+    exec(code.removeprefix("python\n"), told)  # noqa: S102
+    event = CallbackEvent.of("app", "app/room", EventType.ROOM_CREATE, 1679383924691, RoomId="räum")
+    body = message(event, event_id="e1", nonce="aaBc", secret=SECRET)
+    assert told["verify"](body, SECRET) == {"RoomId": "räum"}
+    with pytest.raises(PermissionError):
+        told["verify"](body.replace(b"RoomCreate", b"RoomDestroy"), SECRET)
 
 
 def test_event_time_has_whole_seconds() -> None:

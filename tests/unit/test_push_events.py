@@ -110,8 +110,10 @@ def test_a_cdn_that_refuses_for_good() -> None:
 
 def test_a_task_resumed_after_a_restart() -> None:
     resumed = replace(PUSHING, state=State.WAITING, idle_since=1, connects=0)
-    assert told(PUSHING, resumed, PUSHING) == [
+    connecting = replace(resumed, state=State.CONNECTING, idle_since=None, connects=1)
+    assert told(PUSHING, resumed, connecting, PUSHING) == [
         ("TranscodeStateChanged", 1, 2, 0),
+        ("TranscodeStateChanged", 2, 0, 0),
         ("TranscodeStateChanged", 3, 0, 0),
     ]
 
