@@ -37,6 +37,9 @@ class EngineCollector(Collector):
         )
         yield GaugeMetricFamily("relay_tick_lag_seconds", "How late media ticks begin", value=stats.load.lag)
         yield CounterMetricFamily("relay_tick_overruns", "Media ticks that began late", value=stats.load.overruns)
+        ledger = self._engine.ledger_stats()
+        yield GaugeMetricFamily("relay_ledger_waiting", "Tasks whose state is not recorded yet", value=ledger.waiting)
+        yield CounterMetricFamily("relay_database_failures", "Transactions that failed", value=ledger.failures)
 
 
 class CallbackCollector(Collector):

@@ -15,7 +15,7 @@ from relay.engine.attendance import Attendance
 from relay.engine.changes import ChangeListener
 from relay.engine.database import Database
 from relay.engine.handle import WorkerHandle
-from relay.engine.ledger import Ledger
+from relay.engine.ledger import Ledger, LedgerStats
 from relay.engine.orders import Order, Resume
 from relay.engine.outbox import Outbox
 from relay.worker.stats import WorkerStats
@@ -180,6 +180,9 @@ class Fleet:
 
     async def unsubscribe(self, key: StreamKey, session_id: str) -> bool:
         return await self._worker.unsubscribe(key, session_id)
+
+    def ledger_stats(self) -> LedgerStats:
+        return self._ledger.stats
 
     def stats(self) -> WorkerStats:
         return self._worker.stats()

@@ -8,7 +8,7 @@ That a name has one active task is the database's own constraint, whoever shares
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from relay.core.ident import RoomKey, TaskKey
 from relay.core.snapshot import TaskSnapshot
 from relay.core.task import Lease, TaskSpec
+from relay.engine.batch import Batch, answer
 from relay.engine.changes import ChangeListener, TaskChange
 from relay.engine.database import Database, DatabaseUnavailable, first_line
 from relay.engine.orders import Abandon, Order, Resume
@@ -28,11 +29,17 @@ LOOK = 0.5
 """Seconds from one look at what other servers have written to the next."""
 PRUNE = 60.0
 """Seconds from one removal of what is too old to be seen to the next."""
-MAX_STEPS = 100
-"""Changes of one task that wait to be written; beyond it the newest replaces the one before it."""
 PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds after so many failures of the database in a row."""
 CLOSE_TIME = 3.0
+
+
+@dataclass(slots=True)
+class LedgerStats:
+    waiting: int = 0
+    """Tasks whose newest state is not recorded yet."""
+    failures: int = 0
+    """Of the database, since the server began."""
 
 
 class Ledger:
@@ -61,10 +68,7 @@ class Ledger:
         """Tasks of this server as the database has them."""
         self._newest: dict[int, TaskSnapshot] = {}
         """The same as they are."""
-        self._steps: dict[int, list[TaskSnapshot]] = {}
-        """What is to be written, in order."""
-        self._claims: list[tuple[TaskSpec, asyncio.Future[Lease | None]]] = []
-        self._flushes: list[asyncio.Future[bool]] = []
+        self._pending = Batch()
         self._work = asyncio.Event()
         self._writing: asyncio.Task[None] | None = None
         self._declining = False
@@ -72,6 +76,8 @@ class Ledger:
         self._closing = False
         self._failures = 0
         """Of the database, in a row."""
+        self._failed = 0
+        """The same since the server began."""
 
     # life
 
@@ -122,7 +128,7 @@ class Ledger:
     async def claim(self, spec: TaskSpec) -> Lease | None:
         """A new task, recorded; None: one of that name is active. Raises `DatabaseUnavailable`."""
         claimed: asyncio.Future[Lease | None] = self._loop.create_future()
-        self._claims.append((spec, claimed))
+        self._pending.claims.append((spec, claimed))
         self._work.set()
         return await claimed
 
@@ -132,10 +138,7 @@ class Ledger:
         if self._frozen or known is None or known.generation != snapshot.generation:
             return
         self._newest[snapshot.id] = snapshot
-        steps = self._steps.setdefault(snapshot.id, [])
-        if len(steps) >= MAX_STEPS:
-            steps.pop()
-        steps.append(snapshot)
+        self._pending.add(snapshot)
         self._work.set()
 
     async def flush(self) -> bool:
@@ -144,7 +147,7 @@ class Ledger:
         Raises `DatabaseUnavailable`.
         """
         flushed: asyncio.Future[bool] = self._loop.create_future()
-        self._flushes.append(flushed)
+        self._pending.flushes.append(flushed)
         self._work.set()
         return await flushed
 
@@ -156,6 +159,10 @@ class Ledger:
             await self._tell(connection, changes)
         self._told(changes)
         return bool(changes)
+
+    @property
+    def stats(self) -> LedgerStats:
+        return LedgerStats(len(self._pending.steps), self._failed)
 
     def holds(self, run: Lease | TaskSnapshot) -> bool:
         """The task is this server's, by this lease, and has not ended."""
@@ -189,7 +196,7 @@ class Ledger:
                     await self._work.wait()
             self._work.clear()
             try:
-                if self._steps or self._claims or self._flushes:
+                if self._pending:
                     await self._write_batch()
                 elif self._closing:
                     return
@@ -205,39 +212,32 @@ class Ledger:
                 log.error("the database failed", error=first_line(error), failures=self._failures + 1)
                 await asyncio.sleep(PAUSES[min(self._failures, len(PAUSES) - 1)])
                 self._failures += 1
-            if self._steps or self._claims or self._flushes or self._closing:
+                self._failed += 1
+            if self._pending or self._closing:
                 self._work.set()
 
     async def _write_batch(self) -> None:
-        steps, self._steps = self._steps, {}
-        claims, self._claims = self._claims, []
-        flushes, self._flushes = self._flushes, []
+        batch, self._pending = self._pending, Batch()
         try:
             async with self._database.begin() as connection:
-                changes, lost = await self._records.update(connection, self._recorded, steps)
-                started = await self._records.insert(connection, [spec for spec, _ in claims])
+                changes, lost = await self._records.update(connection, self._recorded, batch.steps)
+                started = await self._records.insert(connection, [spec for spec, _ in batch.claims])
                 changes += filter(None, started)
                 await self._tell(connection, changes)
         except BaseException as error:
-            for task, earlier in steps.items():
-                together = earlier + self._steps.get(task, [])
-                self._steps[task] = together[: MAX_STEPS - 1] + together[MAX_STEPS - 1 :][-1:]
-            refusal = DatabaseUnavailable(f"the database failed: {first_line(error)}")
-            for _, claimed in claims:
-                _answer(claimed, refusal)
-            for flushed in flushes:
-                _answer(flushed, refusal)
+            self._pending.follow(batch)
+            batch.refuse(DatabaseUnavailable(f"the database failed: {first_line(error)}"))
             raise
         self._told(changes)
         for change in changes:
             self._settle(change)
         for task in lost:
             self._lose(task)
-        for flushed in flushes:
-            _answer(flushed, not lost)
-        for (spec, claimed), new in zip(claims, started, strict=True):
+        for flushed in batch.flushes:
+            answer(flushed, not lost)
+        for (spec, claimed), new in zip(batch.claims, started, strict=True):
             lease = new.after.lease(new.time) if new is not None else None
-            if not _answer(claimed, lease) and lease is not None:
+            if not answer(claimed, lease) and lease is not None:
                 self._order(Resume(spec, lease))  # who asked is gone; what is recorded is
 
     async def _tell(self, connection: AsyncConnection, changes: list[TaskChange]) -> None:
@@ -260,7 +260,7 @@ class Ledger:
         known = self._newest.get(after.id)
         if known is None or known.generation != after.generation:
             self._newest[after.id] = after
-            self._steps.pop(after.id, None)
+            self._pending.steps.pop(after.id, None)
 
     def _lose(self, task: int) -> None:
         known = self._forget(task)
@@ -270,7 +270,7 @@ class Ledger:
 
     def _forget(self, task: int) -> TaskSnapshot | None:
         self._recorded.pop(task, None)
-        self._steps.pop(task, None)
+        self._pending.steps.pop(task, None)
         return self._newest.pop(task, None)
 
     # the other servers
@@ -310,14 +310,3 @@ class Ledger:
             log.info("a task goes on here", **after.spec.key._asdict(), push_url=str(after.spec.push_url))
             self._order(Resume(after.spec, after.lease(self._wall())))
         return len(changes)
-
-
-def _answer(future: "asyncio.Future[Any]", value: Any) -> bool:
-    """False: nobody waits for it any more."""
-    if future.done():
-        return False
-    if isinstance(value, Exception):
-        future.set_exception(value)
-    else:
-        future.set_result(value)
-    return True

@@ -16,6 +16,7 @@ from relay.core.push_url import PushUrl
 from relay.core.snapshot import TaskSnapshot
 from relay.core.task import Lease, State, StopReason, TaskSpec
 from relay.engine import ledger as ledger_module
+from relay.engine.batch import MAX_STEPS
 from relay.engine.changes import TaskChange
 from relay.engine.database import Database, DatabaseUnavailable, DatabaseUrl
 from relay.engine.ledger import Ledger
@@ -229,7 +230,7 @@ async def test_what_waits_to_be_written_is_bounded(wall: Wall) -> None:
         for number in range(10_000):
             server.ledger.save(replace(task, connects=number))
         assert await server.ledger.flush()
-        assert len(server.listener.committed) == 1 + ledger_module.MAX_STEPS
+        assert len(server.listener.committed) == 1 + MAX_STEPS
         assert server.listener.committed[-1].after.connects == 9_999
 
 
