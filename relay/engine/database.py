@@ -174,6 +174,7 @@ def _engine(url: DatabaseUrl) -> AsyncEngine:
         poolclass=AsyncAdaptedQueuePool,
         pool_size=1 if url.path is None else POOL_SIZE,
         max_overflow=0,
+        pool_reset_on_return=None,  # `begin` has ended what it began, and a read begins nothing
         connect_args={"timeout": BUSY_TIMEOUT},
     )
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
@@ -203,7 +204,9 @@ def _prepare_sqlite(connection: Any, record: object) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     if not connection.get_execution_options().get("relay_reads"):
         # At once a writer: one that reads first and writes later may find that another has written between.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        # Past the driver's cursor, whose every step is a way to its thread and back.
+        adapted: Any = connection.connection.dbapi_connection
+        adapted.run_async(lambda driver: driver.execute("BEGIN IMMEDIATE"))
 
 
 def upgrade(connection: Connection, revision: str) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from relay.core.ident import RoomKey, TaskKey
@@ -11,7 +11,7 @@ from relay.core.snapshot import TaskSnapshot
 from relay.core.task import Lease, State, StopReason, TaskSpec
 from relay.engine.changes import TaskChange
 from relay.engine.database import Database
-from relay.engine.rows import progress_of, row_of, snapshot_of
+from relay.engine.rows import PROGRESS, progress_of, row_of, snapshot_of
 from relay.engine.schema import servers, tasks
 from relay.engine.servers import Membership
 
@@ -19,27 +19,42 @@ HISTORY = 72 * 3600 * 1000
 """Milliseconds an ended task is visible for, from its start."""
 PRUNED_AT_ONCE = 1000
 _ACTIVE = tasks.c.end_time.is_(None)
+_UPDATE = (
+    update(tasks)
+    .where(
+        tasks.c.id == bindparam("of_task"),
+        tasks.c.owner == bindparam("of_owner"),
+        tasks.c.generation == bindparam("of_generation"),
+    )
+    .values({name: bindparam(name) for name in PROGRESS})
+)
+"""Made once: to make one costs as much as to execute it."""
 
 
 class Records:
     """Tasks in the database, as `membership`'s server reads and writes them."""
 
     def __init__(self, database: Database, membership: Membership, wall: Callable[[], int]) -> None:
-        self._database = database
         self._membership = membership
+        names = (tasks.c.id, tasks.c.app_id, tasks.c.room_id, tasks.c.task_id)
+        self._insert = database.insert(tasks).on_conflict_do_nothing().returning(*names)
         self._wall = wall
 
     async def insert(self, connection: AsyncConnection, specs: Sequence[TaskSpec]) -> list[TaskChange | None]:
         """New tasks of this server, as far as their names are free: one answer for each of `specs`."""
         changes: list[TaskChange | None] = [None] * len(specs)
+        if not specs:
+            return changes
         now = self._wall()
+        wanted = {spec.key: index for index, spec in reversed(tuple(enumerate(specs)))}
         # In the order of their names: servers that start the same ones at once do not wait for each other in a circle.
-        for index, spec in sorted(enumerate(specs), key=lambda item: item[1].key):
-            new = TaskSnapshot.begun(spec, Lease(0, 1, now), now)
-            statement = self._database.insert(tasks).values(owner=self._membership.id, **row_of(new))
-            inserted = await connection.execute(statement.on_conflict_do_nothing().returning(tasks.c.id))
-            if (row := inserted.first()) is not None:
-                changes[index] = TaskChange(None, replace(new, id=row.id), now)
+        rows = [
+            {"owner": self._membership.id, **row_of(TaskSnapshot.begun(specs[index], Lease(0, 1, now), now))}
+            for _, index in sorted(wanted.items())
+        ]
+        for row in (await connection.execute(self._insert, rows)).all():
+            index = wanted[TaskKey(row.app_id, row.room_id, row.task_id)]
+            changes[index] = TaskChange(None, TaskSnapshot.begun(specs[index], Lease(row.id, 1, now), now), now)
         return changes
 
     async def update(
@@ -52,10 +67,8 @@ class Records:
         changes, lost, now = [], [], self._wall()
         for task, snapshots in sorted(steps.items()):
             before, newest = recorded[task], snapshots[-1]
-            mine = and_(
-                tasks.c.id == task, tasks.c.owner == self._membership.id, tasks.c.generation == newest.generation
-            )
-            done = await connection.execute(update(tasks).where(mine).values(progress_of(newest)))
+            mine = {"of_task": task, "of_owner": self._membership.id, "of_generation": newest.generation}
+            done = await connection.execute(_UPDATE, mine | progress_of(newest))
             if done.rowcount != 1:
                 lost.append(task)
                 continue

@@ -9,6 +9,22 @@ from relay.core.push_url import PushUrl
 from relay.core.snapshot import TaskSnapshot
 from relay.core.task import MediaType, State, StopReason, TaskSpec
 
+PROGRESS = (
+    "state",
+    "has_pushed",
+    "stop_reason",
+    "end_time",
+    "idle_since",
+    "connects",
+    "last_error",
+    "video_sent",
+    "audio_sent",
+    "dropped",
+    "bytes_sent",
+    "first_frame_after",
+)
+"""The columns that change while a server runs the task."""
+
 
 def row_of(snapshot: TaskSnapshot) -> dict[str, Any]:
     """All columns but the key and the owner."""
@@ -30,7 +46,7 @@ def row_of(snapshot: TaskSnapshot) -> dict[str, Any]:
 
 
 def progress_of(snapshot: TaskSnapshot) -> dict[str, Any]:
-    """The columns that change while a server runs the task."""
+    """The columns of `PROGRESS`."""
     return {
         "state": snapshot.state.value,
         "has_pushed": snapshot.has_pushed,
