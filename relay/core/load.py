@@ -17,8 +17,8 @@ MAX_CPU_SHARE = 0.85
 """Of one core, which is all that one loop can have; by default."""
 BUSY = 0.8
 """CPU share from which ticks are as long as they get."""
-MAX_LAG = 0.1
-"""Seconds of lateness, on average: a third of what the sound keeps in hand."""
+MAX_LAG = 0.2
+"""Seconds of lateness, on average: two thirds of what the sound keeps in hand."""
 
 
 @dataclass(frozen=True, slots=True)
