@@ -111,8 +111,8 @@ def _plans(options: BenchOptions, console: Console) -> list[Plan]:
     return [
         Plan(candidate, sender, count, options.seconds, options.loss / 100, clip, options.push_url)
         for sender in senders
-        for candidate in candidates
         for count in counts
+        for candidate in candidates  # next to each other in time: what else the machine does is the same for all
     ]
 
 
