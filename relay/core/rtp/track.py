@@ -243,7 +243,8 @@ class TrackReceiver:
         fraction = min(255, (lost_now << 8) // expected_now) if expected_now > 0 and lost_now > 0 else 0
         last_report, delay = 0, 0
         if self._report is not None:
-            last_report, delay = self._report[0], int((now - self._report[1]) * 65536)
+            # It may have come while the tick that began at `now` was reading.
+            last_report, delay = self._report[0], max(0, int((now - self._report[1]) * 65536))
         jitter = int(self.stats.jitter * self._rate)
         return ReportBlock(ssrc, fraction, expected - received, highest, jitter, last_report, delay)
 

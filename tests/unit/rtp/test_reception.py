@@ -334,6 +334,14 @@ def test_no_timer_request_where_the_publisher_sends_key_pictures_by_itself() -> 
 # Sources.
 
 
+def test_a_sender_report_that_came_after_the_tick_began_was_not_waited_for() -> None:
+    receiver, publisher = reception(), Publisher()
+    feed(receiver, publisher.next())
+    receiver.receive_rtcp(publisher.sender.report(NOW, 3_900_000_000.0), NOW + 0.003)
+    (report,) = reports(receiver, NOW + 0.001)
+    assert [(block.last_report != 0, block.delay) for block in report.blocks] == [(True, 0)]
+
+
 def test_foreign_packets_are_counted() -> None:
     receiver = reception()
     feed(receiver, [RtpPacket(99, index, 0, index, b"x").serialise() for index in range(1000)])
