@@ -11,7 +11,7 @@ import pytest
 from relay.cli.measure import audio_frames, audio_holes, read_tags
 from relay.cli.source import Item, Sound
 from relay.push.transcode import AacFrame, Transcoder, TranscodeStats
-from relay.worker import room
+from relay.worker import place
 from tests.support.eventually import eventually
 from tests.support.impairer import Profile, impaired
 from tests.support.nginx import Nginx
@@ -101,7 +101,7 @@ def transcoders(monkeypatch: pytest.MonkeyPatch) -> list[Transcoder]:
         made.append(Transcoder(**options))  # type: ignore[arg-type]  # the relay's own words
         return made[-1]
 
-    monkeypatch.setattr(room, "Transcoder", make)
+    monkeypatch.setattr(place, "Transcoder", make)
     return made
 
 
