@@ -20,6 +20,8 @@ gi.require_version("GstSdp", "1.0")
 from gi.repository import GLib, Gst, GstSdp, GstWebRTC  # noqa: E402  versions are chosen before
 
 WAIT = 10
+SETTLE = 300
+"""Milliseconds from the connection to its first packet: what it is made of lets go of its pads one by one."""
 
 
 class Session:
@@ -76,7 +78,7 @@ class Session:
             GLib.idle_add(self.described.set)
 
     def connected(self, peer, _):
-        GLib.idle_add(self.pass_on)
+        GLib.timeout_add(SETTLE, self.pass_on)
 
     def silence(self, silent):
         self.silent = silent
