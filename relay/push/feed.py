@@ -78,6 +78,8 @@ class Feed:
         self._opus: list[OpusPacket] = []
         self._video_config: VideoConfig | None = None
         self._undescribed = False
+        self._failing = False
+        """The last call of the coder failed."""
         self._sound: deque[MediaTag] = deque()
         """Encoded, and on its way out at `AUDIO_DELAY`."""
         self._recent_audio: deque[MediaTag] = deque(maxlen=ceil(HEAD_LIMIT * AAC_RATE / AAC_SAMPLES))
@@ -109,6 +111,7 @@ class Feed:
         """Ends it for `taker`, which gets the sound on its way first: so that it ends where its pictures do."""
         if taker not in self._takers:
             return
+        self._push_waiting()
         for tag in self._sound:
             taker.on_tag(tag)
         self._takers.remove(taker)
@@ -130,12 +133,32 @@ class Feed:
         """Takes the sound that came, a batch at a time, and silence where none came for too long."""
         if self._transcoder is None:
             return
-        frames: list[AacFrame] = []
         late = now - AUDIO_LAG
         if self._opus and (self._opus[-1].time - self._opus[0].time >= AUDIO_BATCH or self._transcoder.end <= late):
-            frames += self._transcoder.push(self._opus)
-            self._opus = []
-        frames += self._transcoder.fill(late)
+            self._push_waiting()
+        self._code(lambda transcoder: transcoder.fill(late))
+
+    def _push_waiting(self) -> None:
+        packets, self._opus = self._opus, []
+        if packets:
+            self._code(lambda transcoder: transcoder.push(packets))
+
+    def _code(self, step: Callable[[Transcoder], list[AacFrame]]) -> None:
+        """Adds the frames that `step` gives. A coder that fails is replaced by one that goes on where it ended."""
+        failed = self._transcoder
+        if failed is None:
+            return
+        try:
+            frames = step(failed)
+        except Exception:
+            if not self._failing:
+                log.exception("the sound's coder failed", **self.stream.key.names())
+            self._failing = True
+            self._transcoder = self._make_transcoder()
+            self._transcoder.start(failed.end)
+            failed.close()
+            return
+        self._failing = False
         for frame in frames:
             self._sound.append(MediaTag(flv.AUDIO, frame.time, flv.aac_body(frame.data), key=False, config=None))
 

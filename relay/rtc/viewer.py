@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
+from relay.core.rtp import rtcp
 from relay.core.rtp.sender import RtpSender
 from relay.rtc.session import AnsweringSession
 from relay.rtc.settings import RtcSettings
@@ -28,6 +29,8 @@ _MAX_WAITING = 4 * 1024 * 1024
 """Bytes that wait to leave, above which pictures pause until a key frame."""
 _REPAIR_BURST = 256 * 1024
 """Bytes of retransmission that may be asked for at once; over time no more than the media itself."""
+_MAX_HEARD = 32
+"""RTCP datagrams of a viewer that a tick reads: more are a flood, and are dropped."""
 _HEAVY_LOSS = 0.25
 """The part of the packets lost since the report before, from which pictures pause: NACK would repeat them in vain."""
 _PAUSE = 2.0
@@ -140,10 +143,11 @@ class ViewerSession(AnsweringSession):
             return
         self._drain(now)
         wanted = False
-        for arrival, packet in self._transport.receive(now):
-            if 191 < packet[1] < 224:
-                for sender in self._senders:
-                    wanted |= self._heed(sender, packet, arrival)
+        heard = [(arrival, packet) for arrival, packet in self._transport.receive(now) if 191 < packet[1] < 224]
+        for arrival, packet in heard[:_MAX_HEARD]:
+            messages = rtcp.parse(packet) or ()
+            for sender in self._senders:
+                wanted |= self._heed(sender, messages, arrival)
         if self._resume_at is not None and now >= self._resume_at:
             self._resume_at = now + _PAUSE
             wanted = True
@@ -159,13 +163,12 @@ class ViewerSession(AnsweringSession):
             self._allowance -= len(packet)
             self._transport.send(packet)
 
-    def _heed(self, sender: RtpSender, packet: bytes, now: float) -> bool:
+    def _heed(self, sender: RtpSender, messages: Sequence[rtcp.Message], now: float) -> bool:
         """Acts on an RTCP datagram; whether a key frame is asked for."""
-        feedback = sender.receive_rtcp(packet, now)
+        feedback = sender.heed(messages, now, self._repairs)
         for again in feedback.retransmissions:
-            if len(again) <= self._repairs:
-                self._repairs -= len(again)
-                self._transport.send(again)
+            self._repairs -= len(again)
+            self._transport.send(again)
         if sender is self._video and (feedback.loss or 0.0) >= _HEAVY_LOSS and not self.awaiting_key:
             self._pause(now)
         return feedback.key_frame_wanted and self._resume_at is None

@@ -95,7 +95,10 @@ class Audience:
 
     def publisher_left(self) -> None:
         """What comes next is of another publisher: it goes on where this one's timestamps end."""
-        self._send_frames()
+        try:
+            self._send_frames()
+        except Exception:
+            self._log.exception("a publisher's last frames were not sent")
         self._video.restart()
         self._audio.restart()
         self._pictures = Pictures()
@@ -124,10 +127,10 @@ class Audience:
             self._frames.append(frame)
 
     def _send_frames(self) -> None:
-        if not self._frames:
+        frames, self._frames = self._frames, []
+        if not frames:
             return
-        packed = [self._pack(frame) for frame in self._frames if isinstance(frame, OpusPacket) or frame.codec == "h264"]
-        self._frames.clear()
+        packed = [self._pack(frame) for frame in frames if isinstance(frame, OpusPacket) or frame.codec == "h264"]
         for session in tuple(self._live.values()):
             try:
                 session.send(packed)

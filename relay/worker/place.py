@@ -117,7 +117,7 @@ class Place:
         return True
 
     def _is_seated(self, session_id: str) -> bool:
-        return secrets.compare_digest(self._session_id, session_id)
+        return secrets.compare_digest(self._session_id.encode(), session_id.encode())
 
     def _session_closed(self, session_id: str, reason: str) -> None:
         if self.session is not None and self._session_id == session_id:

@@ -1,6 +1,7 @@
 """The sending half of one RTP stream (RFC 3550, RFC 6184, RFC 7587), with retransmission on request (RFC 4588)."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,6 +11,8 @@ from relay.core.rtp.packet import RtpPacket
 
 MAX_PAYLOAD = 1200
 """Bytes: leaves room for RTP, SRTP, TURN and IPv6 headers below an MTU of 1280."""
+_OVERHEAD = 14
+"""Bytes of a retransmission beside the payload: RTP header and original sequence number."""
 _MAX_RETRANSMISSIONS = 256  # for one datagram of the receiver, so that a hostile one gains little
 
 
@@ -95,12 +98,14 @@ class RtpSender:
 
     def receive_rtcp(self, data: bytes, now: float) -> SenderFeedback:
         """Takes a decrypted RTCP datagram; a malformed one asks for nothing."""
+        return self.heed(rtcp.parse(data) or (), now)
+
+    def heed(self, messages: Iterable[rtcp.Message], now: float, budget: float = math.inf) -> SenderFeedback:
+        """The same of a datagram that is parsed already. `budget`: bytes that retransmissions may take in all."""
         feedback = SenderFeedback()
-        for message in rtcp.parse(data) or ():
+        for message in messages:
             if isinstance(message, rtcp.Nack) and message.media == self.ssrc:
-                room = _MAX_RETRANSMISSIONS - len(feedback.retransmissions)
-                wanted = [packet for number in message.lost if (packet := self._history.get(number)) is not None]
-                feedback.retransmissions += [self._retransmit(packet) for packet in wanted[:room]]
+                budget -= self._repair(message, budget, feedback.retransmissions)
             elif isinstance(message, rtcp.Pli):
                 feedback.key_frame_wanted |= message.media == self.ssrc
             elif isinstance(message, rtcp.Fir):
@@ -114,6 +119,19 @@ class RtpSender:
                         feedback.loss = block.fraction_lost / 256
                         feedback.rtt = self._round_trip(block, now)
         return feedback
+
+    def _repair(self, nack: rtcp.Nack, budget: float, out: list[bytes]) -> int:
+        """Adds what is asked for, as far as `budget` goes; its bytes."""
+        spent = 0
+        for number in nack.lost:
+            packet = self._history.get(number)
+            if packet is None:
+                continue
+            if len(out) >= _MAX_RETRANSMISSIONS or spent + len(packet.payload) + _OVERHEAD > budget:
+                break
+            out.append(self._retransmit(packet))
+            spent += len(out[-1])
+        return spent
 
     def _retransmit(self, packet: RtpPacket) -> bytes:
         if self._rtx is None:

@@ -146,6 +146,7 @@ class Transcoder:
         self._next = round(position)
         self._next_rtp = first.rtp_time + frame.samples
         self._lost = lost_frame(last.data)
+        self._lost_samples = frame.samples // len(run)
         self._give(frame, out)
         return True
 

@@ -67,6 +67,21 @@ def test_history_is_bounded_and_survives_the_wrap() -> None:
     assert len(sender.receive_rtcp(greedy, 0.0).retransmissions) == 256
 
 
+def test_retransmission_ends_with_the_budget() -> None:
+    sender = video_sender()
+    packets = sender.send_access_unit(picture(0, key=True), 0, 0.0)
+    nack = rtcp.nack(1, sender.ssrc, [packet.sequence for packet in parsed(packets)])
+    two = len(packets[0]) + len(packets[1]) + 4  # each with its original sequence number
+    messages = rtcp.parse(nack) or ()
+
+    assert len(sender.heed(messages, 0.0, two).retransmissions) == 2
+    assert len(sender.heed(messages, 0.0, two - 1).retransmissions) == 1
+    assert sender.heed(messages, 0.0, 0).retransmissions == []
+    # None is made that is not sent: a gap in their numbers would be a loss.
+    (again,) = parsed(sender.heed(messages, 0.0, two - 1).retransmissions)
+    assert again.sequence == 7 + 3
+
+
 @pytest.mark.parametrize(
     ("datagram", "wanted"),
     [
