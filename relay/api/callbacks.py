@@ -116,8 +116,9 @@ class Dispatcher:
             del self._ended[: len(ended)]
         now = time.monotonic()
         if now >= self._upkeep_due and not self._closing:
-            self._upkeep_due = now + UPKEEP
+            self._upkeep_due = now + POLL
             await self._outbox.upkeep()
+            self._upkeep_due = now + UPKEEP
         while (free := MAX_CALLS - len(self._calls)) > 0:
             capacity = Capacity(self._receivers.named, Counter(self._calls.values()), MAX_CALLS_EACH)
             deliveries = await self._outbox.claim(capacity, free)

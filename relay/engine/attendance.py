@@ -7,9 +7,11 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, and_, delete, func, select, update
+from sqlalchemy import ColumnElement, Row, and_, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from relay.core.ident import RoomKey, StreamKey, StreamType
@@ -51,6 +53,8 @@ class Attendance:
         self._server_now = server
         self._server = ""
         """Under which this server's publishers stand in the table."""
+        self._here: dict[StreamKey, PublisherJoined] = {}
+        """Who publishes at this server, after all of `_waiting`."""
         self._waiting: deque[PublisherChange] = deque()
         self._news = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
@@ -60,6 +64,10 @@ class Attendance:
         """Called inside a tick: it takes note, no more."""
         if not self._outbox.tells_of_rooms(change.stream.app_id):
             return
+        if isinstance(change, PublisherJoined):
+            self._here[change.stream] = change
+        else:
+            self._here.pop(change.stream, None)
         if len(self._waiting) >= MAX_WAITING:
             log.error("a room's callbacks dropped: the database is away", app_id=change.stream.app_id)
             return
@@ -106,12 +114,21 @@ class Attendance:
     async def _look(self) -> None:
         """Whoever published at a server that is gone has left."""
         if (now := self._server_now()) != self._server:
-            async with self._database.begin() as connection:
-                mine = update(publishers).where(publishers.c.server == self._server)
-                await connection.execute(mine.values(server=now))
-            self._server = now
+            await self._go_on_as(now)
         known = select(servers.c.id)
         await self._lost(publishers.c.server != self._server, publishers.c.server.not_in(known))
+
+    async def _go_on_as(self, server: str) -> None:
+        """This server was taken for dead: whom others have told to have left joins again. Nothing waits at the call."""
+        here = tuple(self._here.values())
+        async with self._database.begin() as connection:
+            mine = update(publishers).where(publishers.c.server == self._server)
+            await connection.execute(mine.values(server=server))
+            present = {_stream(row) for row in (await connection.execute(select(publishers))).all()}
+        self._server = server
+        missing = [replace(change, at=self._wall()) for change in here if change.stream not in present]
+        self._waiting.extendleft(reversed(missing))
+        self._news.set()
 
     async def _leave(self) -> None:
         """Whom a worker process has not told of any more."""
@@ -122,8 +139,7 @@ class Attendance:
         async with self._database.read() as connection:
             rows = (await connection.execute(select(publishers).where(*which))).all()
         for row in rows:
-            key = StreamKey(row.app_id, row.room_id, row.user_id, StreamType(row.stream_type))
-            await self._write(PublisherLeft(key, LeaveReason.CONNECTION_LOST, self._wall()), row.server)
+            await self._write(PublisherLeft(_stream(row), LeaveReason.CONNECTION_LOST, self._wall()), row.server)
 
     async def _write(self, change: PublisherChange, server: str) -> None:
         """One transaction. That a publisher has left is true only of the server that it was last at."""
@@ -133,7 +149,7 @@ class Attendance:
             rows = (await connection.execute(select(publishers).where(_in_room(stream.room)))).all()
             before, at = {}, {}
             for row in rows:
-                key = StreamKey(row.app_id, row.room_id, row.user_id, StreamType(row.stream_type))
+                key = _stream(row)
                 before[key] = frozenset(row.kinds.split())
                 at[key] = row.server
             if isinstance(change, PublisherLeft) and at.get(stream) != server:
@@ -148,13 +164,17 @@ class Attendance:
                 }
                 await connection.execute(publishers.insert().values(values))
             await self._outbox.add(connection, room_events(before, change))
-        self._outbox.recorded()
+        self._outbox.recorded(connection)
 
     async def _lock(self, connection: AsyncConnection, room: RoomKey) -> None:
         """SQLite has one writer at a time anyway."""
         if not self._database.url.is_sqlite:
             number = func.hashtextextended("/".join(room), 0)
             await connection.execute(select(func.pg_advisory_xact_lock(number)))
+
+
+def _stream(row: Row[Any]) -> StreamKey:
+    return StreamKey(row.app_id, row.room_id, row.user_id, StreamType(row.stream_type))
 
 
 def _in_room(room: RoomKey) -> ColumnElement[bool]:

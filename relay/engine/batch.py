@@ -16,7 +16,8 @@ class Batch:
     steps: dict[int, list[TaskSnapshot]] = field(default_factory=dict)
     """What has become of each task, by `Lease.id`, in order."""
     claims: list[tuple[TaskSpec, "asyncio.Future[Lease | None]"]] = field(default_factory=list)
-    flushes: list["asyncio.Future[bool]"] = field(default_factory=list)
+    flushes: list[tuple[int, "asyncio.Future[bool]"]] = field(default_factory=list)
+    """With the task whose words are waited for."""
 
     def __bool__(self) -> bool:
         return bool(self.steps or self.claims or self.flushes)
@@ -31,7 +32,7 @@ class Batch:
         """Tells those who wait that it could not be written."""
         for _, claimed in self.claims:
             answer(claimed, error)
-        for flushed in self.flushes:
+        for _, flushed in self.flushes:
             answer(flushed, error)
 
     def follow(self, earlier: "Batch") -> None:

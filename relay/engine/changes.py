@@ -32,5 +32,5 @@ class ChangeListener(Protocol):
         nothing outside of the database may happen here. It holds up Start and Stop: some INSERTs, no more.
         """
 
-    def recorded(self) -> None:
-        """A transaction in which `record` was called has been committed."""
+    def recorded(self, connection: AsyncConnection) -> None:
+        """The transaction of that connection, in which `record` was called, has been committed."""

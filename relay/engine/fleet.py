@@ -121,8 +121,8 @@ class Fleet:
 
     async def stop_task(self, key: TaskKey) -> bool:
         run = await self._worker.snapshot(key)
-        ours = run is not None and self._ledger.holds(run)
-        if await self._worker.stop_task(key) and ours and await self._ledger.flush():
+        ours = run if run is not None and self._ledger.holds(run) else None
+        if await self._worker.stop_task(key) and ours is not None and await self._ledger.flush(ours.id):
             return True
         # Another server's, or none; or another's by now, and what ran here had not heard of it.
         return await self._ledger.end(key)

@@ -34,6 +34,8 @@ SPACING = 0.006
 PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds after so many failures of the database in a row."""
 CLOSE_TIME = 3.0
+MAX_LOST = 10_000
+"""Tasks of which it is known that they were lost, the newest: a Stop of one may be under way."""
 
 
 @dataclass(slots=True)
@@ -70,6 +72,8 @@ class Ledger:
         """Tasks of this server as the database has them."""
         self._newest: dict[int, TaskSnapshot] = {}
         """The same as they are."""
+        self._lost: dict[int, None] = {}
+        """Tasks that were this server's and are no more, without their end having been told by it; in order."""
         self._pending = Batch()
         self._work = asyncio.Event()
         self._writing: asyncio.Task[None] | None = None
@@ -143,13 +147,13 @@ class Ledger:
         self._pending.add(snapshot)
         self._work.set()
 
-    async def flush(self) -> bool:
-        """Returns when all that was saved is recorded; False: a part of it was no longer ours to say.
+    async def flush(self, task: int) -> bool:
+        """Returns when what was saved of the task is recorded; False: it was no longer ours to say.
 
         Raises `DatabaseUnavailable`.
         """
         flushed: asyncio.Future[bool] = self._loop.create_future()
-        self._pending.flushes.append(flushed)
+        self._pending.flushes.append((task, flushed))
         self._work.set()
         return await flushed
 
@@ -159,7 +163,7 @@ class Ledger:
             change = await self._records.end(connection, key)
             changes = [change] if change is not None else []
             await self._tell(connection, changes)
-        self._told(changes)
+        self._told(connection, changes)
         return bool(changes)
 
     @property
@@ -234,13 +238,13 @@ class Ledger:
             self._pending.follow(batch)
             batch.refuse(DatabaseUnavailable(f"the database failed: {first_line(error)}"))
             raise
-        self._told(changes)
+        self._told(connection, changes)
         for change in changes:
             self._settle(change)
         for task in lost:
             self._lose(task)
-        for flushed in batch.flushes:
-            answer(flushed, not lost)
+        for task, flushed in batch.flushes:
+            answer(flushed, task not in self._lost)
         for (spec, claimed), new in zip(batch.claims, started, strict=True):
             lease = new.after.lease(new.time) if new is not None else None
             if not answer(claimed, lease) and lease is not None:
@@ -251,10 +255,10 @@ class Ledger:
             for listener in self._listeners:
                 await listener.record(connection, changes)
 
-    def _told(self, changes: list[TaskChange]) -> None:
+    def _told(self, connection: AsyncConnection, changes: list[TaskChange]) -> None:
         if changes:
             for listener in self._listeners:
-                listener.recorded()
+                listener.recorded(connection)
 
     def _settle(self, change: TaskChange) -> None:
         """What is recorded now, of a task of this server."""
@@ -262,6 +266,7 @@ class Ledger:
         if after.ended:
             self._forget(after.id)
             return
+        self._lost.pop(after.id, None)
         self._recorded[after.id] = after
         known = self._newest.get(after.id)
         if known is None or known.generation != after.generation:
@@ -271,6 +276,9 @@ class Ledger:
     def _lose(self, task: int) -> None:
         known = self._forget(task)
         if known is not None:
+            self._lost[task] = None
+            if len(self._lost) > MAX_LOST:
+                del self._lost[next(iter(self._lost))]
             log.info("a task is no longer run here", **known.spec.key._asdict())
             self._order(Abandon(known.spec.key, task))
 
@@ -286,9 +294,12 @@ class Ledger:
         now = self._loop.time()
         if now - self._last_beat >= BEAT:
             async with self._database.begin() as connection:
-                if not await self._membership.beat(connection):
-                    log.warning("this server was taken for dead: its database did not hear of it for too long")
+                known = await self._membership.beat(connection)
+                if not known:
                     await self._membership.rejoin(connection)
+            if not known:
+                self._membership.rejoined()
+                log.warning("this server was taken for dead: its database did not hear of it for too long")
             if now - self._last_beat > LEASE / 2:
                 # Others may have had no contact either: they get the time to tell that they live.
                 self._in_touch_since = now
@@ -309,7 +320,7 @@ class Ledger:
                 await self._membership.strike_off_the_dead(connection)
             changes = await self._membership.take_over(connection, found)
             await self._tell(connection, changes)
-        self._told(changes)
+        self._told(connection, changes)
         for change in changes:
             self._settle(change)
             after = change.after

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import structlog
 from sqlalchemy import ColumnElement, bindparam, delete, exists, func, select, update
@@ -129,6 +130,8 @@ class Outbox:
         self._wants = wants
         self._wall = wall
         self._max_pending = max_pending
+        self._uncommitted: WeakKeyDictionary[AsyncConnection, OutboxStats] = WeakKeyDictionary()
+        """What open transactions add to `stats`; it goes with its connection where they fail."""
 
     # in
 
@@ -137,19 +140,24 @@ class Outbox:
             events = push_events(change.before, change.after, change.time)
             await self.add(connection, events, task=change.after.id)
 
-    def recorded(self) -> None:
+    def recorded(self, connection: AsyncConnection) -> None:
+        if (new := self._uncommitted.pop(connection, None)) is not None:
+            self.stats.pending += new.pending
+            self.stats.dropped += new.dropped
         self.on_added()
 
     async def add(self, connection: AsyncConnection, events: Iterable[CallbackEvent], task: int | None = None) -> None:
         """Adds rows in an open transaction, whose owner calls `recorded` when it is committed."""
         wanted = [event for event in events if self._wants(event.app_id, event.type)]
-        if wanted and self.stats.pending + len(wanted) > self._max_pending:
-            self.stats.dropped += len(wanted)
+        if not wanted:
+            return
+        new = self._uncommitted.setdefault(connection, OutboxStats())
+        if self.stats.pending + new.pending + len(wanted) > self._max_pending:
+            new.dropped += len(wanted)
             log.error("callbacks dropped: the outbox is full", app_id=wanted[0].app_id, events=len(wanted))
             return
-        if wanted:
-            self.stats.pending += len(wanted)
-            await connection.execute(callbacks.insert(), [self._row(event, task) for event in wanted])
+        new.pending += len(wanted)
+        await connection.execute(callbacks.insert(), [self._row(event, task) for event in wanted])
 
     def tells_of_rooms(self, app_id: str) -> bool:
         """Whether anybody is told of anything that happens in the application's rooms."""

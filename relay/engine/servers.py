@@ -32,6 +32,8 @@ class Membership:
 
     def __init__(self, database: Database, wall: Callable[[], int], name: str | None) -> None:
         self.id = secrets.token_hex(8)
+        self._next_id = secrets.token_hex(8)
+        """Under which this server enters again once it is struck off."""
         self._database = database
         self._wall = wall
         self._name = name
@@ -40,7 +42,7 @@ class Membership:
         """Enters this server, in the place of the one that had its name."""
         if self._name is not None:
             await self._strike_off(connection, servers.c.name == self._name)
-        await connection.execute(insert(servers).values(id=self.id, name=self._name, heartbeat=self._now))
+        await self._enter(connection, self.id, self._name)
 
     async def beat(self, connection: AsyncConnection) -> bool:
         """Tells that this server lives; False: it has been struck off."""
@@ -48,11 +50,18 @@ class Membership:
         return told.rowcount == 1
 
     async def rejoin(self, connection: AsyncConnection) -> None:
-        """Enters this server again, as another, with those of its tasks that nobody has taken over yet."""
-        former, self.id, self._name = self.id, secrets.token_hex(8), None
-        await self.join(connection)
-        mine = update(tasks).where(tasks.c.owner == former, _ACTIVE)
-        await connection.execute(mine.values(owner=self.id))
+        """Enters this server again, as another, with those of its tasks that nobody has taken over yet.
+
+        It is the other from `rejoined` on, when that is committed. Until then it may come again: it is not always told
+        where a commit fails whether it took place.
+        """
+        await connection.execute(delete(servers).where(servers.c.id == self._next_id))
+        await self._enter(connection, self._next_id, None)
+        mine = update(tasks).where(tasks.c.owner == self.id, _ACTIVE)
+        await connection.execute(mine.values(owner=self._next_id))
+
+    def rejoined(self) -> None:
+        self.id, self._next_id = self._next_id, secrets.token_hex(8)
 
     async def leave(self, connection: AsyncConnection) -> None:
         """Strikes this server off: its tasks are free at once."""
@@ -98,6 +107,9 @@ class Membership:
     def _not_of(self, owners: Select[tuple[str]]) -> ColumnElement[bool]:
         """Tasks of none of these; nor of this server, which may have been struck off and not know it yet."""
         return and_(tasks.c.owner.not_in(owners), tasks.c.owner != self.id)
+
+    async def _enter(self, connection: AsyncConnection, server: str, name: str | None) -> None:
+        await connection.execute(insert(servers).values(id=server, name=name, heartbeat=self._now))
 
     async def _strike_off(self, connection: AsyncConnection, which: ColumnElement[bool]) -> None:
         gone = await connection.execute(delete(servers).where(which).returning(servers.c.id, servers.c.heartbeat))

@@ -21,6 +21,7 @@ NOW = 1_700_000_000_000
 ALICE = StreamKey("app", "room", "alice")
 SCREEN = StreamKey("app", "room", "alice", StreamType.SCREEN)
 BOB = StreamKey("app", "room", "bob")
+CAROL = StreamKey("app", "room", "carol")
 BOTH = frozenset({"audio", "video"})
 
 
@@ -139,6 +140,30 @@ async def test_a_server_taken_for_dead_keeps_its_publishers(url: DatabaseUrl) ->
         await server.close()
 
 
+async def test_whom_others_told_to_have_left_joins_again(url: DatabaseUrl) -> None:
+    """After their server was struck off and came back; not who publishes at another server by now."""
+    async with attending(url, "other") as (database, (other,)):
+        names = ["struck off"]
+        outbox = Outbox(database, lambda app_id, event: True, lambda: NOW)
+        server = Attendance(database, outbox, lambda: NOW, lambda: names[0], look=0.1)
+        await server.start()
+        for events, stream in ((4, ALICE), (7, BOB), (10, CAROL)):
+            server.tell(joined(stream))
+            # `other` may tell at any time that they have left: the server never was in the table.
+            await eventually(lambda events=events: _at_least(database, events))
+        server.tell(left(CAROL))
+        await eventually(lambda: _present(database, set()))
+        other.tell(joined(BOB))
+        await eventually(lambda: _present(database, {("bob", "other")}))
+        names[:] = ["after"]
+        await eventually(lambda: _present(database, {("alice", "after"), ("bob", "other")}))
+        assert (await told(database))[-3:] == ["UserJoinRoom", "UserAudioStreamStart", "UserVideoStreamStart"]
+        server.tell(left(ALICE))
+        await eventually(lambda: _present(database, {("bob", "other")}))
+        assert (await told(database))[-1] == "UserLeaveRoom"
+        await server.close()
+
+
 async def test_many_at_once_leave_nothing_behind(url: DatabaseUrl) -> None:
     users = [StreamKey("app", "room", f"user{number}") for number in range(10)]
     async with attending(url, "one", "two") as (database, several):
@@ -171,3 +196,14 @@ async def _count(database: Database, number: int) -> bool:
 async def _at(database: Database, server: str) -> bool:
     async with database.read() as connection:
         return set(await connection.scalars(select(publishers.c.server))) == {server}
+
+
+async def _at_least(database: Database, number: int) -> bool:
+    return len(await told(database)) >= number
+
+
+async def _present(database: Database, whom: set[tuple[str, str]]) -> bool:
+    """Users, with their servers."""
+    async with database.read() as connection:
+        rows = await connection.execute(select(publishers.c.user_id, publishers.c.server))
+        return {(row.user_id, row.server) for row in rows} == whom

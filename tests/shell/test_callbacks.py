@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from relay.api import callbacks as callbacks_module
 from relay.api.callbacks import MAX_CALLS_EACH, Dispatcher
 from relay.api.receivers import Receivers
 from relay.core.callback import CallbackEvent, EventType
 from relay.engine.database import Database, DatabaseUrl
-from relay.engine.outbox import KEEP_DELIVERED, KEEP_GIVEN_UP, LEASE, Outbox
+from relay.engine.outbox import KEEP_DELIVERED, KEEP_GIVEN_UP, LEASE, Outbox, OutboxStats
 from relay.engine.schema import callbacks
 from tests.support.certificate import certificate
 from tests.support.eventually import eventually
@@ -47,7 +48,7 @@ class Bench:
         self.outbox = Outbox(database, receivers.wants, clock)
         self.dispatcher = Dispatcher(self.outbox, receivers, time_limit=time_limit)
 
-    async def add(self, *names: str, app: str = "app", task: int | None = None) -> None:
+    async def add(self, *names: str, app: str = "app", task: int | None = None, failing: bool = False) -> None:
         """Events `sequence:detail`, in one transaction."""
         events = []
         for name in names:
@@ -59,7 +60,9 @@ class Bench:
             )
         async with self.database.begin() as connection:
             await self.outbox.add(connection, events, task)
-        self.outbox.recorded()
+            if failing:
+                raise ConnectionResetError("during the commit")
+        self.outbox.recorded(connection)
 
     def advance(self, seconds: float) -> None:
         self.clock.advance(seconds)
@@ -297,6 +300,41 @@ async def test_a_full_outbox_takes_no_more() -> None:
         assert (bench.outbox.stats.pending, bench.outbox.stats.dropped) == (3, 2)
         async with bench.database.read() as connection:
             assert len((await connection.execute(select(callbacks))).all()) == 3
+
+
+async def test_what_is_rolled_back_fills_no_outbox() -> None:
+    async with delivering(receiver_down().setting()) as bench:
+        bench.outbox = Outbox(bench.database, lambda app_id, event: True, bench.clock, max_pending=3)
+        for events in (2, 2, 4):
+            with pytest.raises(ConnectionResetError):
+                await bench.add(*(f"a:{number}" for number in range(events)), failing=True)
+        assert bench.outbox.stats == OutboxStats()
+        await bench.add("a:1", "a:2", "a:3")
+        assert (bench.outbox.stats.pending, bench.outbox.stats.dropped) == (3, 0)
+
+
+async def test_upkeep_that_fails_is_tried_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(callbacks_module, "POLL", 0.05)
+    monkeypatch.setattr(callbacks_module, "DATABASE_PAUSE", 0.05)
+    database = Database(DatabaseUrl.memory())
+    await database.open()
+    outbox = Outbox(database, lambda app_id, event: True, Clock())
+    upkeep, failed = outbox.upkeep, asyncio.Event()
+
+    async def fails_once() -> None:
+        if not failed.is_set():
+            failed.set()
+            raise ConnectionResetError("the database is away")
+        await upkeep()
+
+    monkeypatch.setattr(outbox, "upkeep", fails_once)
+    outbox.stats.pending = 7
+    dispatcher = Dispatcher(outbox, Receivers.parse(receiver_down().setting()))
+    await dispatcher.start()
+    await eventually(lambda: outbox.stats.pending == 0)
+    assert failed.is_set()
+    await dispatcher.close()
+    await database.close()
 
 
 async def test_rows_are_kept_for_as_long_as_they_tell_something() -> None:

@@ -55,7 +55,7 @@ class Listener:
             raise ValueError("the listener failed")
         self.changes = list(changes)
 
-    def recorded(self) -> None:
+    def recorded(self, connection: AsyncConnection) -> None:
         self.committed += self.changes
         self.changes = []
 
@@ -167,7 +167,7 @@ async def test_what_is_recorded_is_found(url: DatabaseUrl, wall: Wall) -> None:
         )
         server.ledger.save(pushing)
         assert await server.find() == pushing
-        assert await server.ledger.flush()
+        assert await server.ledger.flush(task.id)
         for one in (server, other):
             assert await one.find() == pushing
             assert await one.find(None, "user") == pushing
@@ -177,7 +177,7 @@ async def test_what_is_recorded_is_found(url: DatabaseUrl, wall: Wall) -> None:
         assert not other.ledger.holds(pushing)
         ended = replace(pushing, state=State.STOPPED, stop_reason=StopReason.IDLE, end_time=wall() + 5)
         server.ledger.save(ended)
-        assert await server.ledger.flush()
+        assert await server.ledger.flush(task.id)
         assert await other.find() == ended
         # The name is free again; the active task comes first, also where it began earlier.
         wall.now += 10
@@ -229,7 +229,7 @@ async def test_what_waits_to_be_written_is_bounded(wall: Wall) -> None:
         task = await server.start()
         for number in range(10_000):
             server.ledger.save(replace(task, connects=number))
-        assert await server.ledger.flush()
+        assert await server.ledger.flush(task.id)
         assert len(server.listener.committed) == 1 + MAX_STEPS
         assert server.listener.committed[-1].after.connects == 9_999
 
@@ -238,7 +238,7 @@ async def test_a_stop_at_another_server(url: DatabaseUrl, wall: Wall) -> None:
     async with serving(url, wall) as owner, serving(url, wall) as other:
         task = await owner.start()
         owner.ledger.save(pushing := replace(task, state=State.PUSHING, has_pushed=True, idle_since=None))
-        await owner.ledger.flush()
+        await owner.ledger.flush(task.id)
         wall.now += 5
         assert await other.ledger.end(task.spec.key)
         assert not await other.ledger.end(task.spec.key)
@@ -249,7 +249,7 @@ async def test_a_stop_at_another_server(url: DatabaseUrl, wall: Wall) -> None:
         await eventually(lambda: owner.orders == [Abandon(task.spec.key, task.id)], within=3)
         # What its owner still says of it is not recorded, nor told to anybody.
         owner.ledger.save(replace(pushing, state=State.BACKOFF))
-        assert await owner.ledger.flush()
+        assert not await owner.ledger.flush(task.id)
         assert (await other.find()).state is State.STOPPED  # type: ignore[union-attr]
         assert [change.after.state for change in owner.listener.committed] == [State.WAITING, State.PUSHING]
         assert [change.after.state for change in other.listener.committed] == [State.STOPPED]
@@ -263,9 +263,21 @@ async def test_an_owner_that_speaks_before_it_looks_is_not_heard(
         task = await owner.start()
         assert await other.ledger.end(task.spec.key)
         owner.ledger.save(replace(task, state=State.STOPPED, stop_reason=StopReason.IDLE, end_time=wall.now + 9))
-        assert not await owner.ledger.flush()
+        assert not await owner.ledger.flush(task.id)
         assert owner.orders == [Abandon(task.spec.key, task.id)]
         assert (await other.find()).stop_reason is StopReason.BY_API  # type: ignore[union-attr]
+
+
+async def test_each_flush_is_about_its_own_task(wall: Wall, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_module, "LOOK", 60)
+    async with serving(DatabaseUrl.memory(), wall) as server:
+        kept, lost = await server.start("kept"), await server.start("lost")
+        assert await server.ledger.end(lost.spec.key)
+        for task in (kept, lost):
+            server.ledger.save(replace(task, state=State.STOPPED, stop_reason=StopReason.BY_API, end_time=wall.now))
+        assert await asyncio.gather(server.ledger.flush(kept.id), server.ledger.flush(lost.id)) == [True, False]
+        # Also where what was lost was lost in an earlier transaction.
+        assert not await server.ledger.flush(lost.id)
 
 
 async def test_a_server_that_starts_again_goes_on(url: DatabaseUrl, wall: Wall) -> None:
@@ -275,7 +287,7 @@ async def test_a_server_that_starts_again_goes_on(url: DatabaseUrl, wall: Wall) 
     killed.ledger.save(replace(pushed, state=State.PUSHING, has_pushed=True, idle_since=None, bytes_sent=9))
     ended = await killed.start("ended")
     killed.ledger.save(replace(ended, state=State.STOPPING, stop_reason=StopReason.BY_API, end_time=wall.now))
-    await killed.ledger.flush()
+    await killed.ledger.flush(ended.id)
     if not url.is_sqlite:  # whose clock is not ours
         async with opened(killed).begin() as connection:
             await connection.execute(servers.update().values(heartbeat=wall.now))
@@ -307,7 +319,7 @@ async def test_a_survivor_takes_over(url: DatabaseUrl) -> None:
         dead = await begin(url, wall_clock)
         task = await dead.start()
         dead.ledger.save(replace(task, state=State.PUSHING, has_pushed=True, idle_since=None))
-        await dead.ledger.flush()
+        await dead.ledger.flush(task.id)
         await dead.kill()
         died = loop.time()
         await eventually(lambda: survivor.orders, within=5)
@@ -330,7 +342,37 @@ async def test_a_server_taken_for_dead_keeps_what_nobody_has_taken(url: Database
         await eventually(lambda: Abandon(lost.spec.key, lost.id) in server.orders, within=5)
         assert server.orders == [Abandon(lost.spec.key, lost.id)]
         server.ledger.save(replace(kept, state=State.CONNECTING))
-        assert await server.ledger.flush()
+        assert await server.ledger.flush(kept.id)
+
+
+@pytest.mark.parametrize("committed", [False, True])
+async def test_a_server_taken_for_dead_whose_return_fails_at_first(
+    url: DatabaseUrl, wall: Wall, monkeypatch: pytest.MonkeyPatch, *, committed: bool
+) -> None:
+    """It keeps its tasks, whether the commit that was said to fail took place or did not."""
+    async with serving(url, wall) as server:
+        task, before = await server.start(), server.ledger.server
+        rejoin = server.ledger._membership.rejoin
+        attempts = []
+
+        async def fails_once(connection: AsyncConnection) -> None:
+            await rejoin(connection)
+            attempts.append(server.ledger.server)
+            if len(attempts) == 1:
+                if committed:
+                    await connection.commit()
+                raise ConnectionResetError("during the commit")
+
+        monkeypatch.setattr(server.ledger._membership, "rejoin", fails_once)
+        async with opened(server).begin() as connection:
+            await connection.execute(servers.delete())
+        await eventually(lambda: server.ledger.server != before, within=5)
+        assert attempts == [before, before]
+        server.ledger.save(replace(task, state=State.CONNECTING))
+        assert await server.ledger.flush(task.id)
+        assert server.orders == []
+        async with opened(server).read() as connection:
+            assert list(await connection.scalars(sa.select(servers.c.id))) == [server.ledger.server]
 
 
 async def test_what_is_old_is_not_seen_and_then_removed(
@@ -341,7 +383,7 @@ async def test_what_is_old_is_not_seen_and_then_removed(
         long = await server.start("long")
         task = await server.start("ended")
         server.ledger.save(replace(task, state=State.STOPPED, stop_reason=StopReason.BY_API, end_time=wall.now))
-        await server.ledger.flush()
+        await server.ledger.flush(task.id)
         async with opened(server).begin() as connection:
             row = (await connection.execute(tasks.select().where(tasks.c.id == task.id))).mappings().one()
             copies = [{**row, "id": task.id + number, "task_id": "copy"} for number in range(1, PRUNED_AT_ONCE + 5)]
