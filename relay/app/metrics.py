@@ -27,7 +27,7 @@ class EngineCollector(Collector):
             sound.add_metric([kind], getattr(stats, kind))
         yield sound
         media = CounterMetricFamily("relay_media_seconds", "Time inside media ticks, by phase", labels=["phase"])
-        for phase in ("reception", "sound", "pushing"):
+        for phase in ("reception", "sound", "pushing", "viewing"):
             media.add_metric([phase], getattr(stats.tick, phase))
         yield media
         yield GaugeMetricFamily(

@@ -22,7 +22,12 @@ class TickTimes:
         return self.reception + self.sound + self.pushing + self.viewing
 
     def __add__(self, other: "TickTimes") -> "TickTimes":
-        return TickTimes(self.reception + other.reception, self.sound + other.sound, self.pushing + other.pushing)
+        return TickTimes(
+            self.reception + other.reception,
+            self.sound + other.sound,
+            self.pushing + other.pushing,
+            self.viewing + other.viewing,
+        )
 
 
 class PhaseClock:
