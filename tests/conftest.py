@@ -60,3 +60,4 @@ def nothing_left_behind() -> Iterator[None]:
     assert not left, f"threads left behind: {left}"
     # A fixture that serves several tests may still be closing a connection of the last one.
     eventually_sync(lambda: not _sockets() - sockets, within=2, what="sockets left behind")
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER, "a library has taken real-time priority"

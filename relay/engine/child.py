@@ -9,8 +9,10 @@ from collections.abc import Callable
 
 import structlog
 
+from relay.core.offer import PublishError
 from relay.engine.handle import CALLS, InlineHandle
 from relay.engine.link import Answer, Beat, Call, Happened, Hello, Link, LinkBroken, Ready
+from relay.worker.worker import WorkerFull
 
 log = structlog.get_logger(__name__)
 
@@ -76,8 +78,11 @@ class _Child:
             if call.method not in CALLS:
                 raise ValueError(f"no such call: {call.method}")
             result = await getattr(self._handle, call.method)(*call.arguments)
+        except (PublishError, WorkerFull) as refusal:
+            self._link.send(Answer(call.id, error=refusal))
         except Exception as error:
-            self._link.send(Answer(call.id, error=error))
+            log.exception("a call failed", method=call.method)
+            self._link.send(Answer(call.id, error=RuntimeError(f"{call.method} failed: {type(error).__name__}")))
         else:
             self._link.send(Answer(call.id, result))
 

@@ -18,6 +18,7 @@ from relay.engine.handle import WorkerHandle
 from relay.engine.ledger import Ledger, LedgerStats
 from relay.engine.orders import Order, Resume
 from relay.engine.outbox import Outbox
+from relay.engine.process import WorkerLost
 from relay.worker.stats import WorkerStats
 from relay.worker.worker import WorkerEvent, WorkerFull
 
@@ -111,6 +112,8 @@ class Fleet:
                 if await self._ledger.active(spec.key):
                     return False
                 raise
+            except WorkerLost:
+                pass  # it is replaced; what is recorded is begun when the next one is there
             lease = await self._ledger.claim(spec)
             if lease is None:
                 return False
@@ -120,10 +123,11 @@ class Fleet:
             self._claims -= 1
 
     async def stop_task(self, key: TaskKey) -> bool:
-        run = await self._worker.snapshot(key)
-        ours = run if run is not None and self._ledger.holds(run) else None
-        if await self._worker.stop_task(key) and ours is not None and await self._ledger.flush(ours.id):
-            return True
+        with contextlib.suppress(WorkerLost):
+            run = await self._worker.snapshot(key)
+            ours = run if run is not None and self._ledger.holds(run) else None
+            if await self._worker.stop_task(key) and ours is not None and await self._ledger.flush(ours.id):
+                return True
         # Another server's, or none; or another's by now, and what ran here had not heard of it.
         return await self._ledger.end(key)
 
@@ -133,8 +137,9 @@ class Fleet:
         found = await self._ledger.find(RoomKey(app_id, room_id), task_id=task_id, user_id=user_id)
         if found is not None and self._ledger.holds(found):
             # The ledger knows each change; the worker knows the counters of this moment.
-            now = await self._worker.snapshot(found.spec.key)
-            found = now if now is not None and now.id == found.id else found
+            with contextlib.suppress(WorkerLost):
+                now = await self._worker.snapshot(found.spec.key)
+                found = now if now is not None and now.id == found.id else found
         if found is not None and self._outbox is not None:
             found = replace(found, callback_error=await self._outbox.failure(found.id))
         return found

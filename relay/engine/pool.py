@@ -60,11 +60,14 @@ class WorkerPool:
         self._seats = [_Seat(self._make(number)) for number in range(size)]
         self._tasks: dict[TaskKey, TaskSnapshot] = {}
         """Active ones, as last heard of."""
+        self._ending: dict[int, TaskSnapshot] = {}
+        """Those that say goodbye to their CDNs, by their id."""
         self._publishers: set[StreamKey] = set()
         """Those that have joined, and not left."""
         self._gone = WorkerStats()
         """Counters of processes that are no more."""
         self._replacing: set[asyncio.Task[None]] = set()
+        self._draining = False
         self._closing = False
 
     # life
@@ -82,9 +85,12 @@ class WorkerPool:
         await asyncio.gather(*(seat.handle.close() for seat in self._seats))
 
     async def drain(self) -> None:
-        for seat in self._seats:
-            with contextlib.suppress(WorkerLost):
-                await seat.handle.drain()
+        self._draining = True
+        await asyncio.gather(*(self._drain(seat.handle) for seat in self._seats))
+
+    async def _drain(self, handle: ProcessHandle) -> None:
+        with contextlib.suppress(WorkerLost):
+            await handle.drain()
 
     @property
     def handles(self) -> Sequence[ProcessHandle]:
@@ -111,13 +117,18 @@ class WorkerPool:
         return await (await self._of(key.room)).unsubscribe(key, session_id)
 
     async def admit(self, spec: TaskSpec, pending: int) -> None:
-        await (await self._of(spec.key.room)).admit(spec, pending)
+        seat = self._seat_for(spec.key.room)
+        if seat.up.is_set():
+            await seat.handle.admit(spec, pending)
+        # Else its process is just being replaced, by one that has less to do.
 
     async def start_task(self, spec: TaskSpec, lease: Lease) -> None:
-        await (await self._of(spec.key.room)).start_task(spec, lease)
+        seat = self._seat_for(spec.key.room)
+        if seat.up.is_set():
+            await seat.handle.start_task(spec, lease)
         known = self._tasks.get(spec.key)
         if known is None or known.id != lease.id:
-            # Its process may be lost before it tells of the task.
+            # Its process may be lost before it tells of the task, or is being replaced and begins it when it is there.
             self._tasks[spec.key] = TaskSnapshot.begun(spec, lease, self._wall())
 
     async def stop_task(self, key: TaskKey, task: int | None = None) -> bool:
@@ -143,11 +154,16 @@ class WorkerPool:
     def _seat_of(self, room: RoomKey) -> _Seat | None:
         return next((seat for seat in self._seats if room in seat.rooms), None)
 
-    async def _of(self, room: RoomKey) -> ProcessHandle:
-        """The process that has this room, or has it from now on. Raises `WorkerLost` where none is up in time."""
+    def _seat_for(self, room: RoomKey) -> _Seat:
+        """The seat that has this room, or has it from now on."""
         now = asyncio.get_running_loop().time()
         seat = self._seat_of(room) or self._place(now)
         seat.rooms[room] = now
+        return seat
+
+    async def _of(self, room: RoomKey) -> ProcessHandle:
+        """The process of this room. Raises `WorkerLost` where it is not up in time."""
+        seat = self._seat_for(room)
         try:
             async with asyncio.timeout(RETURN_TIMEOUT):
                 await seat.up.wait()
@@ -157,12 +173,15 @@ class WorkerPool:
 
     def _place(self, now: float) -> _Seat:
         candidates = []
+        used = {key.room for key in self._tasks} | {stream.room for stream in self._publishers}
         for number, seat in enumerate(self._seats):
+            if not seat.up.is_set():
+                continue
             stats = seat.handle.stats()
-            for room in [room for room, at in seat.rooms.items() if now - at > FORGET and room not in stats.rooms]:
+            used_here = used | stats.rooms
+            for room in [room for room, at in seat.rooms.items() if now - at > FORGET and room not in used_here]:
                 del seat.rooms[room]
-            if seat.up.is_set():
-                candidates.append(placement.Candidate(number, stats.load, len(seat.rooms)))
+            candidates.append(placement.Candidate(number, stats.load, len(seat.rooms)))
         chosen = placement.choose(candidates)
         return self._seats[chosen or 0]
 
@@ -185,6 +204,10 @@ class WorkerPool:
             case TaskSnapshot() if event.active:
                 self._tasks[event.spec.key] = event
             case TaskSnapshot():
+                if event.ended:
+                    self._ending.pop(event.id, None)
+                else:
+                    self._ending[event.id] = event
                 known = self._tasks.get(event.spec.key)
                 if known is not None and known.id == event.id:
                     del self._tasks[event.spec.key]
@@ -202,6 +225,8 @@ class WorkerPool:
             self._heard(PublisherLeft(stream, LeaveReason.CONNECTION_LOST, now))
         for snapshot in self._of_seat(seat):
             self._heard(snapshot.cut_off(now))
+        for snapshot in [one for one in self._ending.values() if one.spec.key.room in seat.rooms]:
+            self._heard(replace(snapshot, state=State.STOPPED))
         if not self._closing:
             task = asyncio.create_task(self._replace(seat))
             self._replacing.add(task)
@@ -220,10 +245,24 @@ class WorkerPool:
             except WorkerLost as lost:
                 seat.tries += 1
                 log.error("a worker process could not be replaced", worker=handle.number, reason=str(lost))
-        seat.since = asyncio.get_running_loop().time()
-        for snapshot in self._of_seat(seat):
-            if self._tasks.get(snapshot.spec.key) is snapshot:
-                with contextlib.suppress(WorkerLost):
-                    await handle.start_task(snapshot.spec, snapshot.lease(self._wall()))
+        now = seat.since = asyncio.get_running_loop().time()
+        seat.rooms = dict.fromkeys(seat.rooms, now)
+        with contextlib.suppress(WorkerLost):
+            await self._begin_tasks(seat, handle)
+            if self._draining:
+                await handle.drain()
         if handle.pid is not None:
             seat.up.set()
+
+    async def _begin_tasks(self, seat: _Seat, handle: ProcessHandle) -> None:
+        """Those of the seat, and those that come while this goes on; stopped ones not."""
+        begun: dict[int, TaskKey] = {}
+        while True:
+            tasks = {snapshot.id: snapshot for snapshot in self._of_seat(seat)}
+            if new := next((snapshot for task, snapshot in tasks.items() if task not in begun), None):
+                begun[new.id] = new.spec.key
+                await handle.start_task(new.spec, new.lease(self._wall()))
+            elif (stopped := next((task for task in begun if task not in tasks), None)) is not None:
+                await handle.stop_task(begun.pop(stopped), stopped)
+            else:
+                return

@@ -173,6 +173,9 @@ class ProcessHandle:
             reason = str(broken)
         except TimeoutError:
             pass
+        except Exception:
+            log.exception("what a worker process told could not be taken", worker=self.number)
+            reason = "it is not understood"
         if self._closing:
             return
         await self._end()

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import psutil
 import pytest
 
+from relay.api.actions import ALREADY_STARTED
 from relay.cli.live import PublishFailed
 from relay.cli.measure import access_units, audio_frames, audio_holes, is_monotonic
 from relay.cli.source import ClipSource, builtin_clip
@@ -38,6 +39,7 @@ class Cdn:
         self.sink = Sink(on_tag=self._on_tag, on_start=self._on_start)
         self.starts: dict[str, int] = {}
         self.tags: dict[str, list[Tag]] = {}
+        self.port = 0
 
     def _on_start(self, stream: SinkStream) -> None:
         self.starts[stream.key] = self.starts.get(stream.key, 0) + 1
@@ -55,7 +57,7 @@ class Cdn:
 async def four_pushes() -> AsyncIterator[tuple[InlineRelay, Cdn, dict[str, User]]]:
     """A relay of two workers, and in each of four rooms a user whose stream is pushed."""
     cdn = Cdn()
-    port = await cdn.sink.start()
+    port = cdn.port = await cdn.sink.start()
     users: dict[str, User] = {}
     try:
         async with running_relay(workers=2) as relay:
@@ -124,12 +126,18 @@ async def test_a_killed_worker_costs_the_other_nothing_and_its_tasks_push_again(
         assert (await relay.stop(room=stopped)).status_code == 200, "also while nothing runs it"
         assert await relay.states(room=stopped) == (3, 6, "StopByAPI")
         await users[stopped].vanish()
+        port = cdn.port
+        assert await relay.start(f"rtmp://127.0.0.1:{port}/live/other", room=lost[0], task="other") == "ok"
+        assert (await relay.start(f"rtmp://127.0.0.1:{port}/live/other", room=lost[0], task="other")) == ALREADY_STARTED
+        # A room that nobody knew yet takes no other's place.
+        assert await relay.start(f"rtmp://127.0.0.1:{port}/live/five", room="five") == "ok"
         for room in lost:
             await users[room].vanish()
             users[room] = await rejoin(relay, room)
         for room in lost:
             await pushing(relay, room)
             assert cdn.starts[room] == 2
+        await eventually(lambda: "other" in cdn.on, what="a task begun meanwhile is pushed, too")
         assert survivor in workers()
         assert len(workers()) == 2
         await eventually(
@@ -151,8 +159,9 @@ async def test_a_killed_worker_costs_the_other_nothing_and_its_tasks_push_again(
             assert not audio_holes(cdn.tags[room])
             assert is_monotonic(audio_frames(cdn.tags[room]))
         assert await relay.states(room=stopped) == (3, 6, "StopByAPI")
-        for room in (*kept, *lost):
+        for room in (*kept, *lost, "five"):
             assert (await relay.stop(room=room)).status_code == 200
+        assert (await relay.stop("other", room=lost[0])).status_code == 200
 
 
 async def test_a_hung_worker_is_replaced() -> None:
