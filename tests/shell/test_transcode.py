@@ -120,6 +120,18 @@ def test_packets_that_come_together_sound_as_those_that_come_alone(ms: str) -> N
     assert hear(together, others) == hear(alone, frames)
 
 
+def test_what_is_concealed_is_as_long_as_the_last_packets_that_came_together() -> None:
+    transcoder = Transcoder()
+    transcoder.start(0.0)
+    transcoder.push(timed(opus("0.5*sin(2*PI*440*t)", 0.2, frame_ms="20"), ms=20.0))
+    shorter = timed(opus("0.5*sin(2*PI*440*t)", 0.7, frame_ms="10"), ms=10.0)
+    end = transcoder.end
+    following = [packet for packet in shorter if packet.time >= end - 0.001]
+    transcoder.push(following)
+    transcoder.fill(transcoder.end + 0.011)
+    assert transcoder.stats.concealed == pytest.approx(0.01)
+
+
 def test_a_broken_packet_among_others_is_the_only_one_that_is_lost() -> None:
     packets = tone()
     packets[33] = replace(packets[33], data=packets[33].data[:1] + bytes(1400))

@@ -84,6 +84,11 @@ async def test_the_answer() -> None:
         assert {section.direction for section in sdp.parse_session(response.text).media} == {"sendonly"}
 
 
+async def test_a_session_id_in_other_letters_is_unknown() -> None:
+    async with published() as client:
+        assert (await client.delete(f"{WHIP}/caf%C3%A9")).status_code == 404
+
+
 async def test_trickle() -> None:
     async with relay() as client, numbered(client, WHIP), viewing(client, WHEP, trickle=True) as viewer:
         await eventually(lambda: viewer.pictures, what="pictures")
