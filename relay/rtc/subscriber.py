@@ -37,7 +37,7 @@ class SubscriberSession(ReceivingSession):
     async def subscribe(cls, client: WhepClient, endpoint: Endpoint, *, settings: RtcSettings) -> Self:
         """Asks for the stream, and waits until media can flow. Raises `SubscribeError`."""
         transport = Transport(settings, offering=True)
-        resource = None
+        resource = trickling = None
         try:
             local = await transport.gather(PATIENCE)
             offer = write_receiving_offer(
@@ -59,15 +59,15 @@ class SubscriberSession(ReceivingSession):
             await transport.add_candidates(decision.transport.candidates)
             transport.start(decision.transport.remote, decision.transport.role)
             if not transport.gathered and resource is not None:
-                session._trickling = asyncio.create_task(_trickle(transport, local, resource))
+                session._trickling = trickling = asyncio.create_task(_trickle(transport, local, resource))
             if not await transport.wait_connected():
                 raise SubscribeError(Outcome.UNCONNECTED, f"{endpoint.host}: {transport.closed_reason}")
         except PublishError as error:
-            await _give_up(transport, resource)
+            await _give_up(transport, resource, trickling)
             outcome = Outcome.BUSY if error.status >= 500 else Outcome.DENIED
             raise SubscribeError(outcome, f"{endpoint.host}: {error.detail}") from error
         except BaseException:
-            await _give_up(transport, resource)
+            await _give_up(transport, resource, trickling)
             raise
         return session
 
@@ -76,9 +76,11 @@ class SubscriberSession(ReceivingSession):
         if self._trickling is not None:
             self._trickling.cancel()
             await asyncio.wait([self._trickling])
-        if self._resource is not None:
-            await self._resource.delete()
-        await super().wait_closed()
+        try:
+            if self._resource is not None:
+                await self._resource.delete()
+        finally:
+            await super().wait_closed()
 
 
 async def _answer(offer: str, transport: Transport, resource: Resource, settings: RtcSettings) -> Decision:
@@ -99,9 +101,13 @@ async def _trickle(transport: Transport, local: LocalParameters, resource: Resou
             await resource.trickle(write_fragment(local.ufrag, local.password, "0", candidates))
 
 
-async def _give_up(transport: Transport, resource: Resource | None) -> None:
-    """Lets go of both; also where the caller is being cancelled."""
+async def _give_up(transport: Transport, resource: Resource | None, trickling: asyncio.Task[None] | None) -> None:
+    """Lets go of all; also where the caller is being cancelled."""
     transport.close("not subscribed")
-    if resource is not None:
-        await resource.delete()
-    await transport.wait_closed()
+    if trickling is not None:
+        trickling.cancel()
+    try:
+        if resource is not None:
+            await resource.delete()
+    finally:
+        await transport.wait_closed()

@@ -11,7 +11,7 @@ import structlog
 
 from relay.core.h264 import NalType, nal_type
 from relay.core.media import AccessUnit, Frame, OpusPacket
-from relay.core.offer import Answered, StaleSession, UnknownSession
+from relay.core.offer import Answered, NotTakingWork, StaleSession, UnknownSession
 from relay.core.rtp.h264_payload import packetize
 from relay.core.rtp.restamp import Restamp
 from relay.core.rtp.sender import MAX_PAYLOAD
@@ -21,6 +21,8 @@ from relay.rtc.viewer import Packed, ViewerSession
 from relay.rtc.viewer_answer import Pictures
 
 log = structlog.get_logger(__name__)
+
+ENDS = "This relay is shutting down: try another, or again later."
 
 _HEAD_STEP = 0.001
 """Seconds from picture to picture of the head: a new viewer is to show the newest at once, not what it missed."""
@@ -38,6 +40,7 @@ class Audience:
         self._live: dict[str, ViewerSession] = {}
         """Those that are connected, and have been sent the head."""
         self._answering = 0
+        self._ended = False
         self._video = Restamp(90_000, 3_000)
         self._audio = Restamp(48_000, 960)
         self._pictures = Pictures()
@@ -59,6 +62,10 @@ class Audience:
             session, answer = await ViewerSession.answer(offer, self._pictures, settings=self._settings)
         finally:
             self._answering -= 1
+        if self._ended:
+            session.close(ENDS)
+            self._retire(session)
+            raise NotTakingWork(ENDS)
         self._sessions[session_id] = session
         session.on_closed = lambda reason: self._left(session_id, reason)
         session.on_key_frame_wanted = self._stream.request_key_frame
@@ -81,6 +88,11 @@ class Audience:
             return False
         session.close(reason)
         return True
+
+    def end(self, reason: str) -> None:
+        """Sends all away, and lets nobody in any more."""
+        self._ended = True
+        self.close(reason)
 
     def close(self, reason: str) -> None:
         for session in tuple(self._sessions.values()):

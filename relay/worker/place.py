@@ -8,7 +8,7 @@ import structlog
 
 from relay.core.ident import StreamKey
 from relay.core.media import Frame
-from relay.core.offer import Answered, NotPublished, StaleSession, UnknownSession
+from relay.core.offer import Answered, NotPublished, NotTakingWork, StaleSession, UnknownSession
 from relay.core.presence import LeaveReason, PublisherChange, PublisherJoined, PublisherLeft
 from relay.core.stream import Stream
 from relay.push.feed import Feed
@@ -18,7 +18,7 @@ from relay.rtc.publisher import PublisherSession
 from relay.rtc.receiving import ReceivingSession
 from relay.rtc.transport import CLOSED_BY_PEER
 from relay.rtc.whep import WhepClient
-from relay.worker.audience import Audience
+from relay.worker.audience import ENDS, Audience
 from relay.worker.settings import WorkerSettings
 from relay.worker.subscription import Closing, SubscriptionRun
 
@@ -61,6 +61,8 @@ class Place:
         self._session_id = ""
         """A publisher's."""
         self._subscription: SubscriptionRun | None = None
+        self._ended = False
+        """The worker closes: nobody is let in any more."""
         self._answering = 0
         """Offers being answered for this stream: it must not be forgotten meanwhile."""
         self._told = ""
@@ -94,6 +96,10 @@ class Place:
             session, answer = await PublisherSession.answer(offer, settings=self._around.settings.rtc)
         finally:
             self._answering -= 1
+        if self._ended:
+            session.close(ENDS)
+            self._around.retire(session)
+            raise NotTakingWork(ENDS)
         self._seat(session)
         self._session_id = session_id
         session.on_closed = lambda reason: self._session_closed(session_id, reason)
@@ -226,8 +232,9 @@ class Place:
 
     def end(self, reason: str) -> None:
         """Sends publisher and viewers away, and ends the subscription."""
+        self._ended = True
         self._end_subscription(reason)
-        self.audience.close(reason)
+        self.audience.end(reason)
 
     def forget(self) -> None:
         """What is held for the stream is given back now, not when the collector finds it."""
