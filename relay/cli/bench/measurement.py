@@ -138,9 +138,10 @@ def _costs(
     total = (after.cpu - before.cpu) / seconds
     if not phases or not phases_before:
         return Costs(round(total, 5))
-    shares = {name: (value - phases_before.get(name, 0.0)) / seconds for name, value in phases.items()}
+    told = ("reception", "sound", "pushing")
+    shares = {name: (phases[name] - phases_before.get(name, 0.0)) / seconds for name in told}
     return Costs(
         round(total, 5),
-        **{name: round(shares[name], 5) for name in ("reception", "sound", "pushing")},
+        **{name: round(share, 5) for name, share in shares.items()},
         rest=round(total - sum(shares.values()), 5),
     )
