@@ -161,25 +161,36 @@ class Audience:
             self._pictures = Pictures("h264", sps[1])
 
     def _pack(self, frame: Frame) -> Packed:
-        """A viewer may begin with any key picture, so each has its parameter sets before it."""
         if isinstance(frame, OpusPacket):
             stamp = self._audio.stamp(frame.rtp_time, frame.time)
             return Packed("audio", [frame.data], stamp, frame.time, key=False)
-        parts, at = frame.parts, frame.time + frame.composition
-        if frame.key and all(nal_type(nal) != NalType.SPS for nal in parts):
+        return self._picture(frame, *self._stamp(frame))
+
+    def _stamp(self, unit: AccessUnit) -> tuple[int, float]:
+        """Where a picture is shown: in RTP time, and in seconds on the stream's timeline."""
+        at = unit.time + unit.composition
+        return self._video.stamp(unit.rtp_time, at), at
+
+    def _picture(self, unit: AccessUnit, stamp: int, at: float) -> Packed:
+        """A viewer may begin with any key picture, so each has its parameter sets before it."""
+        parts = unit.parts
+        if unit.key and all(nal_type(nal) != NalType.SPS for nal in parts):
             parts = [*self._parameter_sets, *parts]
-        return Packed("video", packetize(parts, MAX_PAYLOAD), self._video.stamp(frame.rtp_time, at), at, key=frame.key)
+        return Packed("video", packetize(parts, MAX_PAYLOAD), stamp, at, key=unit.key)
 
     def _send_head(self, session: ViewerSession) -> None:
         """What the stream's head holds, in quick motion, so that the viewer is live at once; else a key frame's due."""
         if not session.watches:
             return
-        head = [self._pack(unit) for unit in self._stream.head.pictures if unit.codec == "h264"]
+        head = [unit for unit in self._stream.head.pictures if unit.codec == "h264"]
         if not head:
             self._stream.request_key_frame()
             return
-        newest = max(head, key=lambda packed: packed.stamp)
-        stamp, at = newest.stamp, newest.at
-        for count, packed in enumerate(reversed(head)):
-            packed.stamp, packed.at = stamp - round(count * _HEAD_STEP * 90_000), at - count * _HEAD_STEP
-        session.send(head)
+        # The last is the last that the others were sent: its stamp stays as it is, and the rest steps back from there.
+        stamp, at = self._stamp(head[-1])
+        session.send(
+            [
+                self._picture(unit, stamp - round(count * _HEAD_STEP * 90_000), at - count * _HEAD_STEP)
+                for count, unit in zip(range(len(head) - 1, -1, -1), head, strict=True)
+            ]
+        )
