@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
 
 from relay.core.ident import StreamKey, StreamType
 from relay.core.media import AccessUnit
@@ -68,7 +69,7 @@ async def watched() -> AsyncIterator[Watched]:
 def steps(viewer: Viewer) -> list[int]:
     """From picture to picture, of RTP time."""
     stamps = list(dict.fromkeys(packet.timestamp for packet in viewer.of("video")))
-    return [(after - before) & 0xFFFFFFFF for before, after in zip(stamps, stamps[1:], strict=False)]
+    return [(after - before) & 0xFFFFFFFF for before, after in pairwise(stamps)]
 
 
 async def test_who_joins_after_a_jump_of_timestamps_moves_nobody_elses() -> None:
