@@ -113,16 +113,16 @@ class Worker:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        due = loop.time()
-        self._load = LoadMeter(due, time.thread_time())
+        planned = loop.time()
+        self._load = LoadMeter(planned, time.thread_time())
         while True:
             now = loop.time()
-            self._load.tick(now, time.thread_time(), now - due)
+            self._load.tick(now, time.thread_time(), now - planned)
             self.tick(now)
-            # A late tick is not made up for: the next one takes what has come meanwhile.
             pause = tick_length(self.settings.shortest_tick, self.settings.longest_tick, self._load.cpu_share)
-            due = max(due + pause, loop.time())
-            await asyncio.sleep(due - loop.time())
+            # Ticks that were missed are not made up for: the next one takes what has come meanwhile.
+            planned = max(planned + pause, now)
+            await asyncio.sleep(planned - loop.time())
 
     def tick(self, now: float) -> None:
         rooms, phases = tuple(self._rooms.values()), self._phases

@@ -28,6 +28,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         return self._now
 
+    def toil(self, seconds: float) -> None:
+        """Something holds the loop for so long."""
+        self._now += seconds
+
     def select(self, timeout: float | None) -> list[Any]:
         if timeout is None:
             raise RuntimeError("nothing will ever happen again")
