@@ -17,6 +17,8 @@ from relay.gateway.problem import Problem, ProblemRoute
 OFFER_TYPE = "application/sdp"
 FRAGMENT_TYPE = "application/trickle-ice-sdpfrag"
 MAX_BODY = 64 * 1024
+_ON_ENDPOINT = "GET, HEAD, POST, OPTIONS"
+_ON_SESSION = "GET, HEAD, PATCH, DELETE, OPTIONS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ async def allow_everyone(token: str | None, key: StreamKey) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """One of the two protocols, and the engine's part of it. Each call may raise `PublishError`, which knows its HTTP
+    """One of the two protocols, and the engine's part of it. Each call may raise `SessionError`, which knows its HTTP
     status."""
 
     name: str
@@ -62,8 +64,6 @@ class Face:
     """Session id, SDP fragment, entity tag; the last is None where the client says `If-Match: *`."""
     end: Callable[[StreamKey, str], Awaitable[bool]]
     """False: there is no such session."""
-    readable: bool = False
-    """GET and HEAD have an answer, of no content, rather than 405."""
 
 
 def make_router(face: Face, *, ice_servers: Sequence[IceServer], authorize: Authorize) -> APIRouter:
@@ -105,40 +105,32 @@ def make_router(face: Face, *, ice_servers: Sequence[IceServer], authorize: Auth
             raise UnknownSession("There is no such session; it may have ended.")
         return Response(status_code=200)
 
-    reads = ["GET", "HEAD"]
-    told = "GET, HEAD, " if face.readable else ""
-
     @router.options(endpoint, include_in_schema=False)
     async def endpoint_options() -> Response:
-        allowed = f"{told}POST, OPTIONS"
-        return Response(status_code=204, headers={"Allow": allowed, "Accept-Post": OFFER_TYPE} | _preflight(allowed))
+        return Response(
+            status_code=204, headers={"Allow": _ON_ENDPOINT, "Accept-Post": OFFER_TYPE} | _preflight(_ON_ENDPOINT)
+        )
 
     @router.options(session, include_in_schema=False)
     async def session_options() -> Response:
-        allowed = f"{told}PATCH, DELETE, OPTIONS"
         return Response(
-            status_code=204, headers={"Allow": allowed, "Accept-Patch": FRAGMENT_TYPE} | _preflight(allowed)
+            status_code=204, headers={"Allow": _ON_SESSION, "Accept-Patch": FRAGMENT_TYPE} | _preflight(_ON_SESSION)
         )
 
-    if face.readable:
+    @router.api_route(endpoint, methods=["GET", "HEAD"], status_code=204, include_in_schema=False)
+    @router.api_route(session, methods=["GET", "HEAD"], status_code=204, include_in_schema=False)
+    async def read() -> Response:
+        """There is nothing to see, which is no error (RFC 9725 section 4.1)."""
+        return Response(status_code=204)
 
-        @router.api_route(endpoint, methods=reads, status_code=204, include_in_schema=False)
-        @router.api_route(session, methods=reads, status_code=204, include_in_schema=False)
-        async def read() -> Response:
-            return Response(status_code=204)
-
-        reads = []
-
-    # The other methods are kept for later use (RFC 9725 section 4.2): 405, never a page or a wrong 404.
-    @router.api_route(endpoint, methods=[*reads, "PUT", "PATCH", "DELETE"], include_in_schema=False)
+    # What both leave open: 405, never a page or a wrong 404.
+    @router.api_route(endpoint, methods=["PUT", "PATCH", "DELETE"], include_in_schema=False)
     async def endpoint_reserved() -> Response:
-        detail = f"A {face.name} endpoint takes POST with an SDP offer."
-        raise Problem(405, detail, {"Allow": f"{told}POST, OPTIONS"})
+        raise Problem(405, f"A {face.name} endpoint takes POST with an SDP offer.", {"Allow": _ON_ENDPOINT})
 
-    @router.api_route(session, methods=[*reads, "PUT", "POST"], include_in_schema=False)
+    @router.api_route(session, methods=["PUT", "POST"], include_in_schema=False)
     async def session_reserved() -> Response:
-        detail = f"A {face.name} session takes PATCH and DELETE."
-        raise Problem(405, detail, {"Allow": f"{told}PATCH, DELETE, OPTIONS"})
+        raise Problem(405, f"A {face.name} session takes PATCH and DELETE.", {"Allow": _ON_SESSION})
 
     return router
 

@@ -23,8 +23,6 @@ class SubscribePort(Protocol):
 def make_router(
     engine: SubscribePort, *, ice_servers: Sequence[IceServer] = (), authorize: Authorize = allow_everyone
 ) -> APIRouter:
-    """The routes below `/whep`. The draft wants GET answered without content."""
-    face = resources.Face(
-        "WHEP", "Watch a stream", engine.subscribe, engine.trickle_viewer, engine.unsubscribe, readable=True
-    )
+    """The routes below `/whep`."""
+    face = resources.Face("WHEP", "Watch a stream", engine.subscribe, engine.trickle_viewer, engine.unsubscribe)
     return resources.make_router(face, ice_servers=ice_servers, authorize=authorize)
