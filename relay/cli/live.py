@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 import httpx
 
 from relay.cli.source import Picture, Source
-from relay.core.offer import PublishError
+from relay.core.offer import SessionError
 from relay.rtc.caster import Caster
 from relay.rtc.settings import RtcSettings
 
@@ -64,7 +64,7 @@ class LivePublisher:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             self.caster.close("failed")
             raise PublishFailed(f"{url} cannot be reached: {error}") from error
-        except PublishError as error:
+        except SessionError as error:
             self.caster.close("failed")
             raise PublishFailed(f"the answer of {url} is of no use: {error.detail}") from error
         except BaseException:

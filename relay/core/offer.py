@@ -18,7 +18,7 @@ class Answered:
     etag: str
 
 
-class PublishError(Exception):
+class SessionError(Exception):
     """Base of all: carries its HTTP status and its sentence."""
 
     status = 500
@@ -28,49 +28,49 @@ class PublishError(Exception):
         self.detail = detail
 
 
-class OfferMalformed(PublishError):
+class OfferMalformed(SessionError):
     """The SDP (RFC 8866), or the SDP fragment (RFC 8840), cannot be read."""
 
     status = 400
 
 
-class OfferRefused(PublishError):
+class OfferRefused(SessionError):
     """A well-formed offer that this relay cannot take: no H.264, two cameras, no BUNDLE."""
 
     status = 406
 
 
-class NotPublished(PublishError):
+class NotPublished(SessionError):
     """Nobody publishes the stream that is to be watched; somebody may, so: try again later."""
 
     status = 409
 
 
-class UnknownSession(PublishError):
+class UnknownSession(SessionError):
     """No session of this id; it may have ended."""
 
     status = 404
 
 
-class StaleSession(PublishError):
+class StaleSession(SessionError):
     """The entity tag names another ICE session than the one that runs (RFC 9725 section 4.3.1)."""
 
     status = 412
 
 
-class RestartRefused(PublishError):
+class RestartRefused(SessionError):
     """An ICE restart is asked for; a session here is made anew instead (RFC 9725 section 4.3.3)."""
 
     status = 422
 
 
-class PublishElsewhere(PublishError):
+class PublishElsewhere(SessionError):
     """This relay takes its streams from an SFU."""
 
     status = 403
 
 
-class NotTakingWork(PublishError):
+class NotTakingWork(SessionError):
     """Draining, full, or no UDP port is free: try again later, or elsewhere."""
 
     status = 503

@@ -28,16 +28,16 @@ class Engine(Protocol):
         """The newest task of the room that matches what is given, active ones first; ended ones for 72 hours."""
 
     async def publish(self, key: StreamKey, offer: str) -> Answered:
-        """Answers a publisher's SDP offer. Raises `PublishError`."""
+        """Answers a publisher's SDP offer. Raises `SessionError`."""
 
     async def trickle(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None:
-        """Takes candidates from an SDP fragment (RFC 8840). Raises `PublishError`."""
+        """Takes candidates from an SDP fragment (RFC 8840). Raises `SessionError`."""
 
     async def unpublish(self, key: StreamKey, session_id: str) -> bool:
         """Ends a publisher's session; False: there is none of that id."""
 
     async def subscribe(self, key: StreamKey, offer: str) -> Answered:
-        """Answers a viewer's SDP offer. Raises `PublishError`, `NotPublished` among it."""
+        """Answers a viewer's SDP offer. Raises `SessionError`, `NotPublished` among it."""
 
     async def trickle_viewer(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None:
         """`trickle` for a viewer's session."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import structlog
 
-from relay.core.offer import PublishError
+from relay.core.offer import SessionError
 from relay.engine.handle import CALLS, InlineHandle
 from relay.engine.link import Answer, Beat, Call, Happened, Hello, Link, LinkBroken, Ready
 from relay.worker.worker import WorkerFull
@@ -78,7 +78,7 @@ class _Child:
             if call.method not in CALLS:
                 raise ValueError(f"no such call: {call.method}")
             result = await getattr(self._handle, call.method)(*call.arguments)
-        except (PublishError, WorkerFull) as refusal:
+        except (SessionError, WorkerFull) as refusal:
             self._link.send(Answer(call.id, error=refusal))
         except Exception as error:
             log.exception("a call failed", method=call.method)

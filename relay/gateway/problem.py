@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from relay.core.offer import PublishError
+from relay.core.offer import SessionError
 
 CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -30,7 +30,7 @@ class Problem(Exception):
 
 
 class ProblemRoute(APIRoute):
-    """Turns `Problem` and `PublishError` into their answers, and opens every answer to other origins."""
+    """Turns `Problem` and `SessionError` into their answers, and opens every answer to other origins."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
@@ -38,7 +38,7 @@ class ProblemRoute(APIRoute):
         async def handle(request: Request) -> Response:
             try:
                 response = await handler(request)
-            except PublishError as error:
+            except SessionError as error:
                 headers = {"Retry-After": _RETRY_AFTER[error.status]} if error.status in _RETRY_AFTER else {}
                 response = _answer(Problem(error.status, error.detail, headers))
             except Problem as problem:

@@ -5,7 +5,7 @@ import contextlib
 import secrets
 from typing import Self
 
-from relay.core.offer import PublishError
+from relay.core.offer import SessionError
 from relay.core.subscription import Outcome
 from relay.core.whep_source import Endpoint
 from relay.rtc.answer import Decision, decide, write_answer
@@ -62,7 +62,7 @@ class SubscriberSession(ReceivingSession):
                 session._trickling = trickling = asyncio.create_task(_trickle(transport, local, resource))
             if not await transport.wait_connected():
                 raise SubscribeError(Outcome.UNCONNECTED, f"{endpoint.host}: {transport.closed_reason}")
-        except PublishError as error:
+        except SessionError as error:
             await _give_up(transport, resource, trickling)
             outcome = Outcome.BUSY if error.status >= 500 else Outcome.DENIED
             raise SubscribeError(outcome, f"{endpoint.host}: {error.detail}") from error

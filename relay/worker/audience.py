@@ -55,7 +55,7 @@ class Audience:
         return len(self._sessions) + self._answering
 
     async def add(self, offer: str) -> Answered:
-        """Answers a WHEP offer. Raises `PublishError`."""
+        """Answers a WHEP offer. Raises `SessionError`."""
         session_id = secrets.token_urlsafe(16)
         self._answering += 1
         try:
@@ -73,7 +73,7 @@ class Audience:
         return Answered(session_id, answer, session.etag)
 
     async def trickle(self, session_id: str, fragment: str, etag: str | None) -> None:
-        """Takes candidates from an SDP fragment. Raises `PublishError`."""
+        """Takes candidates from an SDP fragment. Raises `SessionError`."""
         session = self._sessions.get(session_id)
         if session is None:
             raise UnknownSession("There is no such viewer's session; it may have ended.")

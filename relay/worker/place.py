@@ -89,7 +89,7 @@ class Place:
     # its publisher
 
     async def publish(self, offer: str) -> Answered:
-        """Answers a WHIP offer; the new session takes the place of an older one. Raises `PublishError`."""
+        """Answers a WHIP offer; the new session takes the place of an older one. Raises `SessionError`."""
         session_id = secrets.token_urlsafe(16)
         self._answering += 1
         try:
@@ -107,7 +107,7 @@ class Place:
         return Answered(session_id, answer, session.etag)
 
     async def trickle(self, session_id: str, fragment: str, etag: str | None) -> None:
-        """Takes candidates from an SDP fragment. Raises `PublishError`."""
+        """Takes candidates from an SDP fragment. Raises `SessionError`."""
         session = self.session
         if not isinstance(session, PublisherSession) or not self._is_seated(session_id):
             raise UnknownSession("There is no such publishing session; it may have ended.")
@@ -194,7 +194,7 @@ class Place:
     # those who watch it
 
     async def watch(self, offer: str) -> Answered:
-        """Answers a WHEP offer. Raises `PublishError`."""
+        """Answers a WHEP offer. Raises `SessionError`."""
         if not self.stream.kinds:
             raise NotPublished(NOBODY_PUBLISHES)
         return await self.audience.add(offer)

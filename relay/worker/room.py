@@ -57,13 +57,13 @@ class Room:
     # publishers
 
     async def publish(self, key: StreamKey, offer: str) -> Answered:
-        """Answers a WHIP offer; the new session takes the stream's place from an older one. Raises `PublishError`."""
+        """Answers a WHIP offer; the new session takes the stream's place from an older one. Raises `SessionError`."""
         if self._around.settings.source is not None:
             raise PublishElsewhere("This relay takes its streams from an SFU: publish there.")
         return await self._place(key).publish(offer)
 
     async def trickle(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None:
-        """Takes candidates from an SDP fragment. Raises `PublishError`."""
+        """Takes candidates from an SDP fragment. Raises `SessionError`."""
         await self._known(key).trickle(session_id, fragment, etag)
 
     def unpublish(self, key: StreamKey, session_id: str) -> bool:
@@ -74,14 +74,14 @@ class Room:
     # viewers
 
     async def subscribe(self, key: StreamKey, offer: str) -> Answered:
-        """Answers a WHEP offer. Raises `PublishError`."""
+        """Answers a WHEP offer. Raises `SessionError`."""
         place = self._places.get(key)
         if place is None:
             raise NotPublished(NOBODY_PUBLISHES)
         return await place.watch(offer)
 
     async def trickle_viewer(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None:
-        """Takes candidates from an SDP fragment. Raises `PublishError`."""
+        """Takes candidates from an SDP fragment. Raises `SessionError`."""
         await self._known(key).audience.trickle(session_id, fragment, etag)
 
     def unsubscribe(self, key: StreamKey, session_id: str) -> bool:

@@ -149,7 +149,7 @@ class Worker:
     # publishers
 
     async def publish(self, key: StreamKey, offer: str) -> Answered:
-        """Answers a WHIP offer. Raises `PublishError`."""
+        """Answers a WHIP offer. Raises `SessionError`."""
         room = self._rooms.get(key.room)
         # A publisher that comes back belongs to what runs: turned away, it would end a push.
         if (room is None or not room.knows(key)) and (refusal := self._refusal()):
@@ -160,7 +160,7 @@ class Worker:
         return await self._room(key.room).publish(key, offer)
 
     async def trickle(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None:
-        """Takes candidates from an SDP fragment. Raises `PublishError`."""
+        """Takes candidates from an SDP fragment. Raises `SessionError`."""
         await self._room(key.room).trickle(key, session_id, fragment, etag)
 
     def unpublish(self, key: StreamKey, session_id: str) -> bool:
@@ -171,7 +171,7 @@ class Worker:
     # viewers
 
     async def subscribe(self, key: StreamKey, offer: str) -> Answered:
-        """Answers a WHEP offer. Raises `PublishError`."""
+        """Answers a WHEP offer. Raises `SessionError`."""
         if refusal := self._refusal():
             raise NotTakingWork(refusal)
         viewers = sum(room.viewer_count for room in self._rooms.values())
@@ -180,7 +180,7 @@ class Worker:
         return await self._room(key.room).subscribe(key, offer)
 
     async def trickle_viewer(self, key: StreamKey, session_id: str, fragment: str, etag: str | None) -> None:
-        """Takes candidates from an SDP fragment. Raises `PublishError`."""
+        """Takes candidates from an SDP fragment. Raises `SessionError`."""
         await self._room(key.room).trickle_viewer(key, session_id, fragment, etag)
 
     def unsubscribe(self, key: StreamKey, session_id: str) -> bool:

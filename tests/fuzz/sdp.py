@@ -30,7 +30,7 @@ def check_candidates(candidates: Sequence[Candidate]) -> None:
 
 
 def answered(text: str, enhanced: Collection[str] = ()) -> str:
-    """The answer to an offer, checked; `PublishError` where it is refused."""
+    """The answer to an offer, checked; `SessionError` where it is refused."""
     decision = answer.decide(text, enhanced)
     check_candidates(decision.transport.candidates)
     written = answer.write_answer(decision, LOCAL, session_id=1, max_video_bitrate=4000)
@@ -51,7 +51,7 @@ def check_answer(written: str, offered: sdp.Description) -> sdp.Description:
 
 
 def watched(text: str, profile: int | None = None) -> str:
-    """The answer to a viewer's offer, checked; `PublishError` where it is refused."""
+    """The answer to a viewer's offer, checked; `SessionError` where it is refused."""
     decision = viewer_answer.decide(text, viewer_answer.Pictures(profile=profile))
     check_candidates(decision.transport.candidates)
     sources = {

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relay.api.errors import ApiError
-from relay.core.offer import PublishError
+from relay.core.offer import SessionError
 from relay.core.rtmp.amf0 import Amf0Error
 from relay.core.token import TokenError
 from tests.fuzz import credentials, faces, media, reception, rtmp, rtp, sdp
@@ -110,11 +110,11 @@ TARGETS = {
         Target("video_payload", rtp.video_payload, max_size=8192, short=1500, words=_VIDEO_WORDS),
         Target("reception", reception.play, max_size=2048, short=700),
         Target("parameter_sets", media.parameter_sets, max_size=1024, short=4000),
-        Target("sdp_offer", sdp.an_offer, (PublishError,), max_size=16384, short=500, words=_SDP_WORDS),
-        Target("sdp_fragment", sdp.a_fragment, (PublishError,), max_size=4096, short=1500, words=_SDP_WORDS),
-        Target("sdp_answer", sdp.an_answer, (PublishError,), max_size=8192, short=1000, words=_SDP_WORDS),
-        Target("sdp_viewer_offer", sdp.a_viewers_offer, (PublishError,), max_size=16384, short=500, words=_SDP_WORDS),
-        Target("whep_answer", sdp.a_whep_answer, (PublishError,), max_size=8192, short=800, words=_SDP_WORDS),
+        Target("sdp_offer", sdp.an_offer, (SessionError,), max_size=16384, short=500, words=_SDP_WORDS),
+        Target("sdp_fragment", sdp.a_fragment, (SessionError,), max_size=4096, short=1500, words=_SDP_WORDS),
+        Target("sdp_answer", sdp.an_answer, (SessionError,), max_size=8192, short=1000, words=_SDP_WORDS),
+        Target("sdp_viewer_offer", sdp.a_viewers_offer, (SessionError,), max_size=16384, short=500, words=_SDP_WORDS),
+        Target("whep_answer", sdp.a_whep_answer, (SessionError,), max_size=8192, short=800, words=_SDP_WORDS),
         Target("whep_url", faces.whep_url, (ValueError,), max_size=2000, short=2000, words=_TEMPLATE_WORDS),
         Target("rtmp_publisher", rtmp.publisher_answers, max_size=4096, short=900, words=_CHUNK_WORDS),
         Target("rtmp_server", rtmp.server_requests, max_size=4096, short=1000, words=_CHUNK_WORDS),
