@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from relay.core.callback import CallbackEvent, EventType
 from relay.core.snapshot import TaskSnapshot
-from relay.core.task import State, StopReason
+from relay.core.task import INTERNAL_ERROR, State, StopReason
 
 
 class TaskState(enum.IntEnum):
@@ -17,9 +17,13 @@ class TaskState(enum.IntEnum):
 
 
 class Code(enum.IntEnum):
+    """Of `TranscodeStateChanged`. 1, wrong parameters, is never sent: Start refuses those, and there is no task."""
+
     FINE = 0
     NO_INPUT = 2
     """No input stream, or no media in it."""
+    ERROR = 3
+    """The relay's own, while it pushed; the push is tried again."""
     CDN_TROUBLE = 4
     OTHER = 9999
 
@@ -57,6 +61,7 @@ def push_events(before: TaskSnapshot | None, after: TaskSnapshot, now: int) -> t
     tells = _told(after)
     events = []
     if before is None:
+        # A Start that fails has made no task: its answer says so, and there is nobody else to tell.
         events.append(_event(EventType.TRANSCODE_STARTED, after, now, Code=0, ErrorMessage=""))
     if tells != told:
         events.append(
@@ -89,7 +94,13 @@ def _told(task: TaskSnapshot) -> _Told:
         case _:
             # Without an error it is the relay that was away.
             state = TaskState.RECONNECTING if task.has_pushed else TaskState.IDLE
-            return _Told(state, Code.CDN_TROUBLE if task.last_error else Code.FINE, 0)
+            return _Told(state, _trouble(task.last_error), 0)
+
+
+def _trouble(error: str) -> Code:
+    if not error:
+        return Code.FINE
+    return Code.ERROR if error == INTERNAL_ERROR else Code.CDN_TROUBLE
 
 
 def _message(task: TaskSnapshot, code: Code) -> str:
@@ -98,7 +109,7 @@ def _message(task: TaskSnapshot, code: Code) -> str:
             return ""
         case Code.NO_INPUT:
             return _NO_INPUT
-        case Code.CDN_TROUBLE:
+        case Code.ERROR | Code.CDN_TROUBLE:
             return task.last_error
         case Code.OTHER:
             return task.last_error or "ended by the relay"

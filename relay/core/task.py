@@ -155,6 +155,8 @@ CONNECT_SPACING = 1.0
 """Seconds from one connect to the next at least."""
 REJECTIONS_TO_FAIL = 3
 """The same permanent refusal so often in a row ends the task."""
+INTERNAL_ERROR = "an internal error"
+"""The `last_error` of a push that was lost by the relay's own fault."""
 
 
 def _no_jitter() -> float:

@@ -13,7 +13,7 @@ import structlog
 
 from relay.core.ident import RoomKey, StreamKey
 from relay.core.offer import Answered, NotPublished, PublishElsewhere, UnknownSession
-from relay.core.task import Lease, StopReason, TaskSpec
+from relay.core.task import INTERNAL_ERROR, Lease, StopReason, TaskSpec
 from relay.push.run import PushRun
 from relay.worker.place import NOBODY_PUBLISHES, Place, Surroundings
 
@@ -149,7 +149,7 @@ class Room:
                 run.tick(now)
             except Exception:
                 log.exception("a push failed", task_id=run.spec.key.task_id)
-                run.fail("an internal error")
+                run.fail(INTERNAL_ERROR)
         self._sweep()
 
     def _each_place(self, step: Callable[[Place, float], None], now: float) -> None:

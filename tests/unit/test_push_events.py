@@ -12,7 +12,7 @@ from relay.core.ident import StreamKey, TaskKey
 from relay.core.push_events import push_events
 from relay.core.push_url import PushUrl
 from relay.core.snapshot import TaskSnapshot
-from relay.core.task import ENDED, State, StopReason, TaskSpec
+from relay.core.task import ENDED, INTERNAL_ERROR, State, StopReason, TaskSpec
 
 START, NOW = 1_700_000_000_000, 1_700_000_060_000
 NEW = TaskSnapshot(
@@ -83,6 +83,16 @@ def test_a_cdn_that_goes_and_comes_back() -> None:
     assert (data["StartTime"], data["FinishTime"]) == (START, 0)
 
 
+def test_an_error_of_the_relay_itself() -> None:
+    lost = replace(PUSHING, state=State.BACKOFF, last_error=INTERNAL_ERROR)
+    back = replace(PUSHING, last_error=INTERNAL_ERROR, connects=2)
+    assert told(PUSHING, lost, back) == [
+        ("TranscodeStateChanged", 2, 3, 0),
+        ("TranscodeStateChanged", 3, 0, 0),
+    ]
+    assert json.loads(push_events(PUSHING, lost, NOW)[0].data)["ErrorMessage"] == INTERNAL_ERROR
+
+
 def test_both_gone() -> None:
     lost = replace(PUSHING, state=State.WAITING, idle_since=1, last_error="closed by the CDN")
     assert told(PUSHING, lost) == [("TranscodeStateChanged", 1, 2, 0)]
@@ -129,7 +139,7 @@ LIFE = st.lists(
         st.sampled_from([NEW, PUSHING]),
         state=st.sampled_from([state for state in State if state not in ENDED]),
         idle_since=st.sampled_from([None, 1]),
-        last_error=st.sampled_from(["", "the CDN refused: no"]),
+        last_error=st.sampled_from(["", "the CDN refused: no", INTERNAL_ERROR]),
     ),
     max_size=8,
 )
