@@ -1,13 +1,14 @@
 """Worker processes, one per core, as one worker: rooms are placed by load, and a process that dies is replaced.
 
 Its rooms stay with the replacement, its tasks begin there anew and wait for their publishers; the other processes do
-not notice.
+not notice. What the ledger orders is sent and not waited for: a process that hangs keeps only its own rooms waiting.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from typing import Any
 
 import structlog
 
@@ -16,8 +17,8 @@ from relay.core.offer import Answered
 from relay.core.presence import LeaveReason, PublisherJoined, PublisherLeft
 from relay.core.snapshot import TaskSnapshot
 from relay.core.task import Lease, State, StopReason, TaskSpec
-from relay.engine import placement
 from relay.engine.process import ProcessHandle, WorkerLost
+from relay.engine.seats import Seat, Seats
 from relay.worker.stats import WorkerStats
 from relay.worker.worker import WorkerEvent
 
@@ -31,20 +32,8 @@ RETURN_TIMEOUT = 8.0
 RESTART_PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Seconds before each try to start a process, by the number of tries since one lived for `SETTLED`."""
 SETTLED = 30.0
-FORGET = 5.0
-"""Seconds after its last call at which a room that its worker does not have may be placed anew."""
-
-
-@dataclass(slots=True)
-class _Seat:
-    """One process's place in the pool, whichever process has it."""
-
-    handle: ProcessHandle
-    up: asyncio.Event = field(default_factory=asyncio.Event)
-    since: float = 0.0
-    tries: int = 0
-    rooms: dict[RoomKey, float] = field(default_factory=dict)
-    """With the time of each room's last call."""
+RETRY = 1.0
+"""Seconds until a task that its process did not begin is tried again."""
 
 
 class WorkerPool:
@@ -57,7 +46,7 @@ class WorkerPool:
         self._spawn = spawn
         self._on_event = on_event
         self._wall = wall
-        self._seats = [_Seat(self._make(number)) for number in range(size)]
+        self._seats = Seats(map(self._make, range(size)), self._in_use)
         self._tasks: dict[TaskKey, TaskSnapshot] = {}
         """Active ones, as last heard of."""
         self._ending: dict[int, TaskSnapshot] = {}
@@ -66,7 +55,8 @@ class WorkerPool:
         """Those that have joined, and not left."""
         self._gone = WorkerStats()
         """Counters of processes that are no more."""
-        self._replacing: set[asyncio.Task[None]] = set()
+        self._work: set[asyncio.Task[None]] = set()
+        """Processes being replaced, and orders that are not answered yet."""
         self._draining = False
         self._closing = False
 
@@ -78,10 +68,10 @@ class WorkerPool:
 
     async def close(self) -> None:
         self._closing = True
-        for task in self._replacing:
+        for task in self._work:
             task.cancel()
-        if self._replacing:
-            await asyncio.wait(self._replacing)
+        if self._work:
+            await asyncio.wait(self._work)
         await asyncio.gather(*(seat.handle.close() for seat in self._seats))
 
     async def drain(self) -> None:
@@ -123,19 +113,24 @@ class WorkerPool:
         # Else its process is just being replaced, by one that has less to do.
 
     async def start_task(self, spec: TaskSpec, lease: Lease) -> None:
+        """Returns when it is on its way to the process."""
         seat = self._seat_for(spec.key.room)
-        if seat.up.is_set():
-            await seat.handle.start_task(spec, lease)
         known = self._tasks.get(spec.key)
         if known is None or known.id != lease.id:
             # Its process may be lost before it tells of the task, or is being replaced and begins it when it is there.
             self._tasks[spec.key] = TaskSnapshot.begun(spec, lease, self._wall())
+        if seat.up.is_set():
+            await self._order(self._start_task(seat, seat.handle, spec, lease))
 
     async def stop_task(self, key: TaskKey, task: int | None = None) -> bool:
-        seat = self._seat_of(key.room)
-        if seat is not None and seat.up.is_set():
-            return await seat.handle.stop_task(key, task)
+        """Where `task` is given, the ledger has ended it already: returns when that is on its way to the process."""
+        seat = self._seats.of(key.room)
         known = self._tasks.get(key)
+        if seat is not None and seat.up.is_set():
+            if task is None:
+                return await seat.handle.stop_task(key)
+            await self._order(self._stop_task(seat.handle, key, task))
+            return known is not None and known.id == task
         if known is None or task not in (None, known.id):
             return False
         # Its process is gone, and the next one need not begin it.
@@ -143,23 +138,52 @@ class WorkerPool:
         return True
 
     async def snapshot(self, key: TaskKey) -> TaskSnapshot | None:
-        seat = self._seat_of(key.room)
+        seat = self._seats.of(key.room)
         return await seat.handle.snapshot(key) if seat is not None and seat.up.is_set() else self._tasks.get(key)
 
     def stats(self) -> WorkerStats:
         return sum((seat.handle.stats() for seat in self._seats if seat.up.is_set()), self._gone)
 
+    # orders
+
+    async def _order(self, order: Coroutine[Any, Any, None]) -> None:
+        """Returns when it is sent: what is sent after it arrives after it."""
+        self._begin_work(order)
+        await asyncio.sleep(0)
+
+    def _begin_work(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+
+    async def _start_task(self, seat: Seat, handle: ProcessHandle, spec: TaskSpec, lease: Lease) -> None:
+        """Until the process has begun it. One that takes its place begins by itself what is to run."""
+        while seat.handle is handle and (known := self._tasks.get(spec.key)) is not None and known.id == lease.id:
+            try:
+                await handle.start_task(spec, lease)
+                return
+            except WorkerLost:
+                pass
+            except Exception:
+                log.exception("a task could not be begun; it is tried again", **spec.key._asdict())
+            await asyncio.sleep(RETRY)
+
+    async def _stop_task(self, handle: ProcessHandle, key: TaskKey, task: int) -> None:
+        """Until the process has answered, or the one that takes its place."""
+        try:
+            await handle.stop_task(key, task)
+        except WorkerLost:
+            await self.stop_task(key, task)
+        except Exception:
+            log.exception("a task could not be stopped", **key._asdict())
+
     # rooms
 
-    def _seat_of(self, room: RoomKey) -> _Seat | None:
-        return next((seat for seat in self._seats if room in seat.rooms), None)
+    def _in_use(self) -> set[RoomKey]:
+        return {key.room for key in self._tasks} | {stream.room for stream in self._publishers}
 
-    def _seat_for(self, room: RoomKey) -> _Seat:
-        """The seat that has this room, or has it from now on."""
-        now = asyncio.get_running_loop().time()
-        seat = self._seat_of(room) or self._place(now)
-        seat.rooms[room] = now
-        return seat
+    def _seat_for(self, room: RoomKey) -> Seat:
+        return self._seats.take(room, asyncio.get_running_loop().time())
 
     async def _of(self, room: RoomKey) -> ProcessHandle:
         """The process of this room. Raises `WorkerLost` where it is not up in time."""
@@ -171,26 +195,12 @@ class WorkerPool:
             raise WorkerLost("the worker of this room is starting again; try again in a moment") from None
         return seat.handle
 
-    def _place(self, now: float) -> _Seat:
-        candidates = []
-        used = {key.room for key in self._tasks} | {stream.room for stream in self._publishers}
-        for number, seat in enumerate(self._seats):
-            if not seat.up.is_set():
-                continue
-            stats = seat.handle.stats()
-            used_here = used | stats.rooms
-            for room in [room for room, at in seat.rooms.items() if now - at > FORGET and room not in used_here]:
-                del seat.rooms[room]
-            candidates.append(placement.Candidate(number, stats.load, len(seat.rooms)))
-        chosen = placement.choose(candidates)
-        return self._seats[chosen or 0]
-
     # processes
 
     def _make(self, number: int) -> ProcessHandle:
         return self._spawn(number, self._heard, self._lost)
 
-    async def _begin(self, seat: _Seat) -> None:
+    async def _begin(self, seat: Seat) -> None:
         await seat.handle.start()
         seat.since = asyncio.get_running_loop().time()
         seat.up.set()
@@ -228,14 +238,12 @@ class WorkerPool:
         for snapshot in [one for one in self._ending.values() if one.spec.key.room in seat.rooms]:
             self._heard(replace(snapshot, state=State.STOPPED))
         if not self._closing:
-            task = asyncio.create_task(self._replace(seat))
-            self._replacing.add(task)
-            task.add_done_callback(self._replacing.discard)
+            self._begin_work(self._replace(seat))
 
-    def _of_seat(self, seat: _Seat) -> list[TaskSnapshot]:
+    def _of_seat(self, seat: Seat) -> list[TaskSnapshot]:
         return [snapshot for key, snapshot in self._tasks.items() if key.room in seat.rooms]
 
-    async def _replace(self, seat: _Seat) -> None:
+    async def _replace(self, seat: Seat) -> None:
         while True:
             await asyncio.sleep(RESTART_PAUSES[min(seat.tries, len(RESTART_PAUSES) - 1)])
             handle = seat.handle = self._make(seat.handle.number)
@@ -247,22 +255,21 @@ class WorkerPool:
                 log.error("a worker process could not be replaced", worker=handle.number, reason=str(lost))
         now = seat.since = asyncio.get_running_loop().time()
         seat.rooms = dict.fromkeys(seat.rooms, now)
-        with contextlib.suppress(WorkerLost):
-            await self._begin_tasks(seat, handle)
-            if self._draining:
-                await handle.drain()
+        if self._draining:
+            await self._drain(handle)
+        await self._begin_tasks(seat, handle)
         if handle.pid is not None:
             seat.up.set()
 
-    async def _begin_tasks(self, seat: _Seat, handle: ProcessHandle) -> None:
+    async def _begin_tasks(self, seat: Seat, handle: ProcessHandle) -> None:
         """Those of the seat, and those that come while this goes on; stopped ones not."""
         begun: dict[int, TaskKey] = {}
         while True:
             tasks = {snapshot.id: snapshot for snapshot in self._of_seat(seat)}
             if new := next((snapshot for task, snapshot in tasks.items() if task not in begun), None):
                 begun[new.id] = new.spec.key
-                await handle.start_task(new.spec, new.lease(self._wall()))
+                await self._order(self._start_task(seat, handle, new.spec, new.lease(self._wall())))
             elif (stopped := next((task for task in begun if task not in tasks), None)) is not None:
-                await handle.stop_task(begun.pop(stopped), stopped)
+                await self._order(self._stop_task(handle, begun.pop(stopped), stopped))
             else:
                 return

@@ -22,6 +22,9 @@ log = structlog.get_logger(__name__)
 START_TIMEOUT = 20.0
 """Seconds that a process may take until it is ready: it imports FFmpeg's and OpenSSL's bindings."""
 CALL_TIMEOUT = 15.0
+"""Seconds for an answer that takes its time: ICE candidates are gathered, names are looked up."""
+PROMPT_TIMEOUT = 3.0
+"""Seconds for an answer that a worker has at hand. What was asked for may be done all the same, when it comes to it."""
 SILENCE = 10.0
 """Seconds without a word of life after which a process counts as hung, and is ended."""
 CLOSE_TIMEOUT = 6.0
@@ -108,7 +111,7 @@ class ProcessHandle:
         await self._call("trickle", key, session_id, fragment, etag)
 
     async def unpublish(self, key: StreamKey, session_id: str) -> bool:
-        return bool(await self._call("unpublish", key, session_id))
+        return bool(await self._prompt("unpublish", key, session_id))
 
     async def subscribe(self, key: StreamKey, offer: str) -> Answered:
         answered: Answered = await self._call("subscribe", key, offer)
@@ -118,23 +121,23 @@ class ProcessHandle:
         await self._call("trickle_viewer", key, session_id, fragment, etag)
 
     async def unsubscribe(self, key: StreamKey, session_id: str) -> bool:
-        return bool(await self._call("unsubscribe", key, session_id))
+        return bool(await self._prompt("unsubscribe", key, session_id))
 
     async def admit(self, spec: TaskSpec, pending: int) -> None:
-        await self._call("admit", spec, pending)
+        await self._prompt("admit", spec, pending)
 
     async def start_task(self, spec: TaskSpec, lease: Lease) -> None:
         await self._call("start_task", spec, lease)
 
     async def stop_task(self, key: TaskKey, task: int | None = None) -> bool:
-        return bool(await self._call("stop_task", key, task))
+        return bool(await self._prompt("stop_task", key, task))
 
     async def snapshot(self, key: TaskKey) -> TaskSnapshot | None:
-        snapshot: TaskSnapshot | None = await self._call("snapshot", key)
+        snapshot: TaskSnapshot | None = await self._prompt("snapshot", key)
         return snapshot
 
     async def drain(self) -> None:
-        await self._call("drain")
+        await self._prompt("drain")
 
     def stats(self) -> WorkerStats:
         """Not older than two words of life."""
@@ -142,14 +145,17 @@ class ProcessHandle:
 
     # inside
 
-    async def _call(self, method: str, *arguments: Any) -> Any:
+    async def _prompt(self, method: str, *arguments: Any) -> Any:
+        return await self._call(method, *arguments, limit=PROMPT_TIMEOUT)
+
+    async def _call(self, method: str, *arguments: Any, limit: float = CALL_TIMEOUT) -> Any:
         if self._link is None or self._listening is None or self._listening.done():
             raise WorkerLost("the worker of this room is starting again; try again in a moment")
         call = Call(next(self._ids), method, arguments)
         answer = self._pending[call.id] = asyncio.get_running_loop().create_future()
         self._link.send(call)
         try:
-            async with asyncio.timeout(CALL_TIMEOUT):
+            async with asyncio.timeout(limit):
                 return await answer
         except TimeoutError:
             raise WorkerLost("the worker of this room does not answer; try again in a moment") from None

@@ -1,9 +1,8 @@
 """Worker processes: rooms are spread over them, and one that is killed costs the others nothing."""
 
-import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import psutil
 import pytest
@@ -13,10 +12,16 @@ from relay.cli.live import PublishFailed
 from relay.cli.measure import access_units, audio_frames, audio_holes, is_monotonic
 from relay.cli.source import ClipSource, builtin_clip
 from relay.core.flv import Tag
+from relay.core.ident import StreamKey, TaskKey
+from relay.core.push_url import PushUrl
+from relay.core.snapshot import TaskSnapshot
+from relay.core.task import Lease, TaskSpec
 from relay.engine.link import Hello
+from relay.engine.pool import WorkerPool
 from relay.engine.process import ProcessHandle, WorkerLost
 from relay.push.sink import Sink, SinkStream
 from relay.worker.settings import WorkerSettings
+from relay.worker.worker import WorkerEvent
 from tests.support.eventually import eventually
 from tests.support.publishing import User
 from tests.support.relay import LOOPBACK, InlineRelay, Relay, running_relay
@@ -164,23 +169,88 @@ async def test_a_killed_worker_costs_the_other_nothing_and_its_tasks_push_again(
         assert (await relay.stop("other", room=lost[0])).status_code == 200
 
 
-async def test_a_hung_worker_is_replaced() -> None:
-    lost = asyncio.Event()
-    handle = ProcessHandle(
-        [sys.executable, "-m", "relay.app.worker_process"],
-        Hello(0, WorkerSettings(rtc=LOOPBACK), "info", "text"),
-        lambda event: None,
-        lambda handle: lost.set(),
-        silence=2.0,
-    )
-    await handle.start()
+NOWHERE = PushUrl.parse("rtmp://127.0.0.1:9/live/key")
+
+
+class Pool:
+    """Two processes, of which `hung` is stopped in its tracks; and what it tells."""
+
+    def __init__(self, silence: float) -> None:
+        self.silence = silence
+        self.told: list[WorkerEvent] = []
+        self.pool = WorkerPool(2, self._spawn, self.told.append, lambda: 1_700_000_000_000)
+
+    def _spawn(
+        self, number: int, on_event: Callable[[WorkerEvent], None], on_lost: Callable[[ProcessHandle], None]
+    ) -> ProcessHandle:
+        hello = Hello(number, WorkerSettings(rtc=LOOPBACK), "info", "text")
+        command = [sys.executable, "-m", "relay.app.worker_process"]
+        return ProcessHandle(command, hello, on_event, on_lost, silence=self.silence)
+
+    async def start(self, room: str, task: int) -> TaskKey:
+        """A task of that id, alone in its room."""
+        key = TaskKey("app", room, "task")
+        await self.pool.start_task(TaskSpec(key, StreamKey("app", room, "user"), NOWHERE), Lease(task, 1, 0))
+        return key
+
+    async def runs(self, key: TaskKey) -> bool:
+        """Some process says so."""
+        return await self.pool.snapshot(key) is not None
+
+    def ended(self, task: int) -> bool:
+        return any(isinstance(event, TaskSnapshot) and event.id == task and event.ended for event in self.told)
+
+
+@contextlib.asynccontextmanager
+async def one_hung(silence: float) -> AsyncIterator[tuple[Pool, psutil.Process, TaskKey, TaskKey]]:
+    """With a task in the process that hangs, and one in the other."""
+    pool = Pool(silence)
+    await pool.pool.start()
     try:
-        assert handle.pid is not None
-        psutil.Process(handle.pid).suspend()
-        await asyncio.wait_for(lost.wait(), 10)
-        assert handle.pid is None
+        hanging, well = await pool.start("one", 1), await pool.start("two", 2)
+        assert await pool.runs(hanging)
+        assert await pool.runs(well)
+        pid = pool.pool.handles[0].pid
+        assert pid is not None
+        process = psutil.Process(pid)
+        process.suspend()
+        yield pool, process, hanging, well
     finally:
-        await handle.close()
+        await pool.pool.close()
+
+
+async def test_orders_for_a_hung_worker_hold_up_no_others_and_are_carried_out_when_it_goes_on() -> None:
+    async with one_hung(silence=20.0) as (pool, process, hanging, well):
+        # In the way the engine gives them: one after the other.
+        assert await pool.pool.stop_task(hanging, 1)
+        await pool.start("one", 3)
+        assert await pool.pool.stop_task(well, 2)
+        assert not await pool.runs(well)
+        assert process.status() == psutil.STATUS_STOPPED
+        assert not pool.ended(1)
+        process.resume()
+        assert await pool.runs(hanging)
+        await eventually(lambda: pool.ended(1), what="what was stopped has ended")
+        assert await pool.runs(hanging), "what was begun after it runs"
+        assert pool.pool.handles[0].pid == process.pid
+
+
+async def test_a_hung_worker_is_replaced_by_one_that_carries_out_its_orders() -> None:
+    async with one_hung(silence=2.5) as (pool, process, hanging, _):
+        other = TaskKey("app", "one", "other")
+        spec = TaskSpec(other, StreamKey("app", "one", "user"), NOWHERE)
+        assert await pool.pool.stop_task(hanging, 1)
+        await pool.pool.start_task(spec, Lease(3, 1, 0))
+        await eventually(lambda: not process.is_running(), within=15, what="the hung process is ended")
+
+        async def begun() -> bool:
+            with contextlib.suppress(WorkerLost):
+                return pool.pool.handles[0].pid is not None and await pool.pool.handles[0].snapshot(other) is not None
+            return False
+
+        await eventually(begun, within=15, what="the next one has begun it")
+        assert pool.ended(1)
+        assert await pool.pool.handles[0].snapshot(hanging) is None
 
 
 async def test_a_program_that_is_no_worker_is_told() -> None:
