@@ -3,15 +3,16 @@
 import ipaddress
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, SecretStr, field_validator, model_validator
+from pydantic import BeforeValidator, Field, InstanceOf, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from relay.api.actions import GET, START, STOP
 from relay.api.auth import AccessKeys
 from relay.api.rates import RateLimits
 from relay.api.receivers import Receivers
+from relay.app.values import CommaSeparated, Egress, HostAndPort, IpAddress, PortRange, in_file, inline
 from relay.core.egress import ANY, PUBLIC, EgressPolicy
 from relay.core.load import MAX_CPU_SHARE
 from relay.core.whep_source import WhepSource, WhepTokens, WhepUrls, parse_header
@@ -21,73 +22,6 @@ from relay.gateway.resources import IceServer
 from relay.push.transcode import DEFAULT_BIT_RATE, DEFAULT_CODER, CoderName
 from relay.rtc.settings import RtcSettings, TurnServer
 from relay.worker.settings import WorkerSettings
-
-
-def _ip_literal(value: str) -> str:
-    return str(ipaddress.ip_address(value))
-
-
-def _comma_separated(value: Any) -> Any:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-def _port_range(value: Any) -> Any:
-    """`40000-40100` as its two ends."""
-    if not isinstance(value, str):
-        return value
-    first, separator, last = value.partition("-")
-    if not separator or not first.strip().isdigit() or not last.strip().isdigit():
-        raise ValueError("write the first and the last port, as in 40000-40100")
-    ports = int(first), int(last)
-    if not 1 <= ports[0] <= ports[1] <= 65535:
-        raise ValueError("ports lie within 1 and 65535, the first not above the last")
-    return ports
-
-
-def _host_and_port(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    host, separator, port = value.rpartition(":")
-    if not separator or not host or not port.isdigit():
-        raise ValueError("write host:port, as in stun.example.org:3478")
-    return host.strip("[]"), int(port)
-
-
-def _egress(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    return EgressPolicy.parse(value) if value.strip() else None
-
-
-Keys = TypeVar("Keys", AccessKeys, AppKeys, Receivers, WhepTokens, WhepUrls)
-
-
-def _keys(kind: type[Keys]) -> tuple[Any, ...]:
-    """How a setting gives `kind`, in itself."""
-
-    def read(value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        return kind.parse(value) if value.strip() else kind()
-
-    return NoDecode, BeforeValidator(read)
-
-
-def _keys_file(kind: type[Keys]) -> tuple[Any, ...]:
-    """How a setting gives `kind` in the file of this name; what goes wrong is told without quoting either."""
-
-    def read(value: Any) -> Any:
-        if isinstance(value, kind) or not str(value).strip():
-            return value or kind()
-        try:
-            text = Path(value).read_text(encoding="utf-8")
-        except OSError as error:
-            raise ValueError(f"the file cannot be read: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise ValueError("the file is not UTF-8 text") from None
-        return kind.parse(text)
-
-    return NoDecode, BeforeValidator(read)
 
 
 def _database_url(value: Any) -> Any:
@@ -116,26 +50,26 @@ class Settings(BaseSettings):
     insecure: bool = Field(
         False, description="serve unsigned requests and open rooms on an address that is not loopback"
     )
-    access_keys: Annotated[InstanceOf[AccessKeys], *_keys(AccessKeys)] = Field(
+    access_keys: Annotated[InstanceOf[AccessKeys], *inline(AccessKeys)] = Field(
         AccessKeys(),
         description="AK:SK or AK:SK:AppId|AppId, comma-separated: requests of the control API must be signed; "
         "unset: nobody is asked",
     )
-    access_keys_file: Annotated[InstanceOf[AccessKeys], *_keys_file(AccessKeys)] = Field(
+    access_keys_file: Annotated[InstanceOf[AccessKeys], *in_file(AccessKeys)] = Field(
         AccessKeys(), description="a file of AK:SK[:AppId|AppId] lines, beside those of access_keys"
     )
     start_rate: int = Field(150, ge=0, description="Start requests a second that an access key may make; 0: any number")
     stop_rate: int = Field(150, ge=0, description="Stop requests a second, likewise")
     get_rate: int = Field(60, ge=0, description="Get requests a second, likewise")
-    egress: Annotated[InstanceOf[EgressPolicy] | None, NoDecode, BeforeValidator(_egress)] = Field(
+    egress: Egress = Field(
         None,
         description="where pushes may go: any, or public and networks such as 10.1.0.0/16, comma-separated; "
         "unset: any on a loopback host, else public",
     )
-    app_keys: Annotated[InstanceOf[AppKeys], *_keys(AppKeys)] = Field(
+    app_keys: Annotated[InstanceOf[AppKeys], *inline(AppKeys)] = Field(
         AppKeys(), description="AppId:AppKey, comma-separated: room tokens are asked for; unset: rooms are open"
     )
-    app_keys_file: Annotated[InstanceOf[AppKeys], *_keys_file(AppKeys)] = Field(
+    app_keys_file: Annotated[InstanceOf[AppKeys], *in_file(AppKeys)] = Field(
         AppKeys(), description="a file of AppId:AppKey lines, beside those of app_keys"
     )
     database_url: Annotated[InstanceOf[DatabaseUrl] | None, NoDecode, BeforeValidator(_database_url)] = Field(
@@ -143,28 +77,28 @@ class Settings(BaseSettings):
         description="where tasks are kept: sqlite:////path, postgresql://user:password@host/database, or sqlite:// for "
         "memory; unset: relay.db in $STATE_DIRECTORY, $XDG_STATE_HOME/relay or ~/.local/state/relay",
     )
-    callbacks: Annotated[InstanceOf[Receivers], *_keys(Receivers)] = Field(
+    callbacks: Annotated[InstanceOf[Receivers], *inline(Receivers)] = Field(
         Receivers(),
         description='webhook receivers as JSON: {"AppId": {"url": …, "secret": …, "events": […]}}, * for all others; '
         "unset: nobody is called",
     )
-    callbacks_file: Annotated[InstanceOf[Receivers], *_keys_file(Receivers)] = Field(
+    callbacks_file: Annotated[InstanceOf[Receivers], *in_file(Receivers)] = Field(
         Receivers(), description="a file of webhook receivers, TOML or JSON, beside those of callbacks"
     )
-    addresses: Annotated[
-        list[Annotated[str, AfterValidator(_ip_literal)]], NoDecode, BeforeValidator(_comma_separated)
-    ] = Field([], description="IP addresses that receive media, comma-separated; empty: all of the host")
-    udp_ports: Annotated[tuple[int, int] | None, NoDecode, BeforeValidator(_port_range)] = Field(
+    addresses: CommaSeparated[IpAddress] = Field(
+        [], description="IP addresses that receive media, comma-separated; empty: all of the host"
+    )
+    udp_ports: PortRange = Field(
         None,
         description="UDP ports for media, as in 40000-40100; a session takes one on each address; unset: any",
     )
-    advertised_address: Annotated[str, AfterValidator(_ip_literal)] | None = Field(
+    advertised_address: IpAddress | None = Field(
         None, description="public IP address clients are told to send to, behind NAT or docker -p"
     )
-    stun_server: Annotated[tuple[str, int] | None, NoDecode, BeforeValidator(_host_and_port)] = Field(
+    stun_server: HostAndPort = Field(
         None, description="host:port of a STUN server that tells this host's public address; unset: nobody is asked"
     )
-    turn_server: Annotated[tuple[str, int] | None, NoDecode, BeforeValidator(_host_and_port)] = Field(
+    turn_server: HostAndPort = Field(
         None, description="host:port of a TURN server (UDP) that relays media where no other path is found; unset: none"
     )
     turn_username: str = Field("", description="user name for the TURN server")
@@ -172,22 +106,20 @@ class Settings(BaseSettings):
     source: Literal["room", "whep"] = Field(
         "room", description="where streams come from: publishers in the built-in room (WHIP), or an SFU (WHEP)"
     )
-    whep_url: Annotated[InstanceOf[WhepUrls], *_keys(WhepUrls)] = Field(
+    whep_url: Annotated[InstanceOf[WhepUrls], *inline(WhepUrls)] = Field(
         WhepUrls(),
         description="WHEP URL of a stream with {AppId}, {RoomId}, {UserId}, {StreamType} (0, 1) or {Stream} (main, "
         "screen) in it, for source=whep; AppId:URL, comma-separated, for single applications",
     )
-    whep_token: Annotated[InstanceOf[WhepTokens], *_keys(WhepTokens)] = Field(
+    whep_token: Annotated[InstanceOf[WhepTokens], *inline(WhepTokens)] = Field(
         WhepTokens(), description="bearer token for WHEP; AppId:token, comma-separated, for single applications"
     )
-    whep_token_file: Annotated[InstanceOf[WhepTokens], *_keys_file(WhepTokens)] = Field(
+    whep_token_file: Annotated[InstanceOf[WhepTokens], *in_file(WhepTokens)] = Field(
         WhepTokens(), description="a file of the same, beside those of whep_token"
     )
     whep_header: SecretStr = Field(SecretStr(""), description="one more header of WHEP requests, as in X-Api-Key: abc")
     max_video_bitrate: int | None = Field(None, ge=50, description="kbit/s publishers are told not to exceed")
-    enhanced_rtmp: Annotated[
-        list[Literal["h265", "av1", "vp9", "vp8"]], NoDecode, BeforeValidator(_comma_separated)
-    ] = Field(
+    enhanced_rtmp: CommaSeparated[Literal["h265", "av1", "vp9", "vp8"]] = Field(
         [],
         description="video codecs besides H.264, for CDNs that take them by Enhanced RTMP, comma-separated: "
         "h265, av1, vp9, vp8",
