@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -42,13 +43,14 @@ class Watch:
         self._names = names
 
     async def run(self) -> None:
-        while True:
-            for name in self._names:
-                asked = time.monotonic()
-                with contextlib.suppress(httpx.TransportError):
-                    task = await self._relay.get(name)
-                    self.said.append(Said(name, asked, time.monotonic(), task))
-            await asyncio.sleep(0.05)
+        await eventually(self._ask, within=math.inf, every=0.05)
+
+    async def _ask(self) -> None:
+        for name in self._names:
+            asked = time.monotonic()
+            with contextlib.suppress(httpx.TransportError):
+                task = await self._relay.get(name)
+                self.said.append(Said(name, asked, time.monotonic(), task))
 
 
 @contextlib.asynccontextmanager
