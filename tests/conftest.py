@@ -12,10 +12,23 @@ import pytest
 
 from tests.support.eventually import eventually_sync
 
-# A run that decides whether a change lands tries the same cases each time; every other run tries new ones.
-hypothesis.settings.register_profile("ci", derandomize=True)
-if os.environ.get("CI"):
-    hypothesis.settings.load_profile("ci")
+# A run that decides whether a change lands (CI) tries the same cases each time; every other run tries new ones. All
+# tests have their number from here; `--hypothesis-profile quick` is for `tests/run quick`.
+hypothesis.settings.register_profile("whole", max_examples=50, deadline=None, derandomize=bool(os.environ.get("CI")))
+hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("whole"), max_examples=20)
+hypothesis.settings.load_profile("whole")
+
+LONGEST = (
+    *("soak", "cdn", "loss", "rejoin", "push", "cli", "fixtures", "restart", "workers", "callbacks", "bench"),
+    *("two_servers", "drain", "whep", "nginx_rtmp", "loss_sound", "bframes", "openapi", "sdks", "secrets"),
+    *("coders", "ledger", "fuzz", "run", "video_codecs", "floods", "transcode", "database", "api"),
+)
+"""Of the files of tests, those that take longest: what two workers begin last ends last."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {f"test_{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 async def _checked(test: Any) -> None:

@@ -7,6 +7,7 @@ from relay.app.workers import Workers
 from relay.engine.database import Database, DatabaseUrl
 from relay.engine.outbox import Capacity, Outbox, Outcome
 from relay.worker.settings import WorkerSettings
+from tests.support.http import PLAIN
 from tests.support.relay import LOOPBACK, Relay
 
 
@@ -14,7 +15,7 @@ async def test_get_says_why_a_callback_was_given_up() -> None:
     database = Database(DatabaseUrl.memory())
     outbox = Outbox(database, lambda app_id, event: True, wall_clock)
     engine = make_engine(Workers(WorkerSettings(rtc=LOOPBACK)), database, outbox=outbox)
-    async with running(engine) as url, httpx.AsyncClient(base_url=url) as client:
+    async with running(engine) as url, httpx.AsyncClient(base_url=url, verify=PLAIN) as client:
         relay = Relay(url, client)
         for task in ("one", "other"):
             await relay.start("rtmp://127.0.0.1:9/live/key", task=task)

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.support.eventually import eventually
-from tests.support.http import Request, Response, serving
+from tests.support.http import PLAIN, Request, Response, serving
 from tests.support.impairer import Address, Impairer, Profile, Session, Way, fate, impaired, in_burst
 
 MEDIA, STUN = b"\x80media", b"\x00\x01stun"
@@ -167,7 +167,7 @@ async def before_a_relay() -> AsyncIterator[tuple[Impairer, list[Request]]]:
 
 async def test_signalling_passes_with_the_impairers_own_candidate() -> None:
     offer = "v=0\r\na=candidate:1 1 udp 1 127.0.0.1 5 typ host\r\na=end-of-candidates\r\n"
-    async with before_a_relay() as (network, asked), httpx.AsyncClient(base_url=network.url) as client:
+    async with before_a_relay() as (network, asked), httpx.AsyncClient(base_url=network.url, verify=PLAIN) as client:
         headers = {"Content-Type": "application/sdp", "Authorization": "Bearer t"}
         answer = await client.post("/whip/app/room/user?StreamType=0", content=offer, headers=headers)
         assert (answer.status_code, answer.headers["etag"]) == (201, '"e"')
@@ -189,7 +189,7 @@ async def test_signalling_passes_with_the_impairers_own_candidate() -> None:
 
 
 async def test_nothing_passes_in_a_blackout() -> None:
-    async with before_a_relay() as (network, _), httpx.AsyncClient(base_url=network.url) as client:
+    async with before_a_relay() as (network, _), httpx.AsyncClient(base_url=network.url, verify=PLAIN) as client:
         await client.post("/whip/app/room/user", content="v=0\r\n")
         (session,) = network.sessions
         end = network.blackout(0.1)

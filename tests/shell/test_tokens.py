@@ -24,6 +24,7 @@ from relay.gateway.app_keys import AppKeys
 from relay.gateway.resources import FRAGMENT_TYPE, OFFER_TYPE
 from relay.worker.settings import WorkerSettings
 from tests.support.eventually import eventually
+from tests.support.http import PLAIN
 from tests.support.relay import LOOPBACK
 from tests.unit.rtc.offers import offer
 
@@ -55,7 +56,7 @@ async def relay(room_keys: AppKeys | None = KEYS) -> AsyncIterator[httpx.AsyncCl
     engine = make_engine(Workers(WorkerSettings(rtc=LOOPBACK)))
     async with (
         running(engine, room_keys=room_keys) as url,
-        httpx.AsyncClient(base_url=url, timeout=10) as client,
+        httpx.AsyncClient(base_url=url, timeout=10, verify=PLAIN) as client,
     ):
         yield client
 

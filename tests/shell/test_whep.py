@@ -15,6 +15,7 @@ from relay.gateway.resources import FRAGMENT_TYPE, OFFER_TYPE
 from relay.rtc import sdp
 from relay.worker.settings import WorkerSettings
 from tests.support.eventually import eventually
+from tests.support.http import PLAIN
 from tests.support.numbered import numbered
 from tests.support.relay import LOOPBACK
 from tests.support.rtc import open_things
@@ -31,7 +32,7 @@ async def relay(room_keys: AppKeys | None = None, **settings: int) -> AsyncItera
     engine = make_engine(Workers(WorkerSettings(rtc=LOOPBACK, **settings)))
     async with (
         running(engine, room_keys=room_keys) as url,
-        httpx.AsyncClient(base_url=url, timeout=10) as client,
+        httpx.AsyncClient(base_url=url, timeout=10, verify=PLAIN) as client,
     ):
         yield client
 

@@ -15,6 +15,7 @@ from relay.gateway.resources import IceServer
 from relay.gateway.whip import make_router
 from relay.rtc.caster import Caster
 from tests.support.eventually import eventually
+from tests.support.http import PLAIN
 from tests.support.rtc import LOOPBACK, SmallEngine, Ticker
 from tests.unit.rtc.offers import offer
 
@@ -29,7 +30,7 @@ async def gateway(**options: object) -> AsyncIterator[tuple[httpx.AsyncClient, S
         app = FastAPI()
         app.include_router(make_router(engine, **options))
         transport = httpx.ASGITransport(app=app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://relay.test") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://relay.test", verify=PLAIN) as client:
             yield client, engine
         await engine.close()
 

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 HOST = "127.0.0.1"
+PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""For clients that speak no TLS: making one of their own, with all authorities, takes them 50 ms."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import httpx
 import psutil
 
 from tests.support.eventually import eventually
+from tests.support.http import PLAIN
 from tests.support.relay import Relay
 
 
@@ -65,7 +66,7 @@ async def serving(folder: Path, **settings: str) -> AsyncIterator[RelayProcess]:
         process = subprocess.Popen([sys.executable, "-m", "relay", "serve"], stdout=out, stderr=out, env=environment)
     try:
         url = await eventually(lambda: _url(log, process), within=20, what="relay serve listens")
-        async with httpx.AsyncClient(base_url=url, timeout=10) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=10, verify=PLAIN) as client:
             served = RelayProcess(Relay(url, client), psutil.Process(process.pid), log)
             yield served
         process.terminate()

@@ -44,6 +44,8 @@ def music(*, width: float = 1.0, seed: int = 1, seconds: int = 8) -> Sound:
     count = seconds * RATE
     time = np.arange(count) / RATE
     out = np.zeros((2, count))
+    harmonics = np.arange(1, 14)
+    places = [0.5 + width * (index - 1.5) / 4 for index in range(4)]
 
     def put(sound: npt.NDArray[np.float64], start: int, place: float) -> None:
         length = min(len(sound), count - start)
@@ -56,12 +58,11 @@ def music(*, width: float = 1.0, seed: int = 1, seconds: int = 8) -> Sound:
             root = 110 * 2 ** (rng.integers(12) / 12)
             for index, interval in enumerate((0, 4, 7, 12)):
                 tone = root * 2 ** (interval / 12)
-                local = time[: count - start]
-                for harmonic in range(1, 14):
-                    phase = rng.uniform(0, 2 * np.pi)
-                    fade = np.exp(-local * (1.5 + 0.6 * harmonic)) / harmonic**1.1 * 0.09
-                    sound = np.sin(2 * np.pi * tone * harmonic * local + phase) * fade
-                    put(sound, start, 0.5 + width * (index - 1.5) / 4)
+                local = time[: min(count - start, 4 * RATE)]
+                # Harmonics are powers of the fundamental: the higher, the sooner they fade.
+                fundamental = np.exp((2j * np.pi * tone - 0.6) * local).astype(np.complex64)
+                weights = 0.09 / harmonics**1.1 * np.exp(1j * rng.uniform(0, 2 * np.pi, len(harmonics)))
+                put(np.polyval([*weights[::-1], 0], fundamental).imag * np.exp(-1.5 * local), start, places[index])
         hat = np.diff(rng.normal(0, 0.08, RATE // 16), prepend=0) * np.exp(-np.arange(RATE // 16) / RATE * 60)
         put(hat, start, 0.5 + width * 0.2)
         if beat % 4 == 2:

@@ -21,6 +21,7 @@ from relay.engine.outbox import Outbox
 from relay.net.destinations import Destinations
 from relay.rtc.settings import RtcSettings
 from relay.worker.settings import WorkerSettings
+from tests.support.http import PLAIN
 
 LOOPBACK = RtcSettings(addresses=("127.0.0.1",))
 APP, ROOM = "app", "room"
@@ -118,5 +119,5 @@ async def running_relay(
     engine = make_engine(Workers(settings, workers), database, outbox=outbox)
     faces: dict[str, Any] = {"gate": gate, "rates": rates, "destinations": destinations, "source": settings.source}
     faces["callbacks"] = Dispatcher(outbox, receivers) if outbox is not None else None
-    async with running(engine, **faces) as url, httpx.AsyncClient(base_url=url, timeout=10) as client:
+    async with running(engine, **faces) as url, httpx.AsyncClient(base_url=url, timeout=10, verify=PLAIN) as client:
         yield InlineRelay(url, client, engine)

@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 from av.audio.codeccontext import AudioCodecContext
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.aac import LC, SILENCE, AudioSpecificConfig, ChannelStream, mid_pair, pair
@@ -29,7 +29,6 @@ sounds = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
 @given(sounds, sounds)
 def test_a_pair_is_its_left_and_its_right(left: tuple[bytes, ...], right: tuple[bytes, ...]) -> None:
     units = [pair(ChannelStream.parse(one), ChannelStream.parse(other)) for one, other in zip(left, right, strict=True)]
@@ -38,7 +37,6 @@ def test_a_pair_is_its_left_and_its_right(left: tuple[bytes, ...], right: tuple[
     assert np.array_equal(both[1], heard(MONO, right)[0])
 
 
-@settings(max_examples=40, deadline=None)
 @given(sounds)
 def test_a_mid_is_heard_on_both_sides(mid: tuple[bytes, ...]) -> None:
     both = heard(STEREO, [mid_pair(ChannelStream.parse(unit)) for unit in mid])
@@ -47,7 +45,6 @@ def test_a_mid_is_heard_on_both_sides(mid: tuple[bytes, ...]) -> None:
     assert np.array_equal(both[1], alone)
 
 
-@settings(max_examples=20, deadline=None)
 @given(sounds, st.integers(1, 4))
 def test_four_steps_of_gain_double(mid: tuple[bytes, ...], times: int) -> None:
     streams = [ChannelStream.parse(unit) for unit in mid]

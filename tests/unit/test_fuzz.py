@@ -46,7 +46,7 @@ def test_corpus_and_mutations(target: Target) -> None:
 def test_generated_inputs(target: Target) -> None:
     """Fewer than the mutations, but Hypothesis shrinks what it finds."""
 
-    @settings(max_examples=min(50, target.short // 4), deadline=None, derandomize=True, database=None)
+    @settings(max_examples=min(settings().max_examples, target.short // 4), derandomize=True, database=None)
     @given(inputs(target))
     def run(data: bytes) -> None:
         target(data)

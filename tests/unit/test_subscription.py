@@ -317,4 +317,4 @@ class Shell(RuleBasedStateMachine):
 
 
 TestAnyServer = Shell.TestCase
-TestAnyServer.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestAnyServer.settings = settings(stateful_step_count=40)

@@ -368,4 +368,4 @@ class RandomWalk(RuleBasedStateMachine):
 
 
 TestRandomWalk = RandomWalk.TestCase
-TestRandomWalk.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+TestRandomWalk.settings = settings(stateful_step_count=60)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.timeline import JUMP, SLEW, Timeline, TrackClock
@@ -335,7 +335,6 @@ def _walk(steps: list[tuple[float, float]]) -> Iterator[tuple[float, float]]:
         yield media, arrival
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.floats(-10, 10), st.floats(0, 5)), min_size=1, max_size=60))
 def test_time_never_goes_back_and_never_runs_away(steps: list[tuple[float, float]]) -> None:
     place = _follow(VIDEO)

@@ -8,7 +8,6 @@ import pytest
 
 from relay.cli.bench.arrivals import Arrived
 from relay.cli.bench.command import summarise
-from relay.cli.bench.picture import draw
 from relay.cli.bench.report import Costs, Run, judge, judge_first_frames, match
 
 CLIP = [f"picture-{number}" for number in range(10)]
@@ -99,6 +98,8 @@ def test_summary() -> None:
 
 
 def test_the_picture_shows_each_system_and_is_the_same_for_the_same_figures(tmp_path: Path) -> None:
+    from relay.cli.bench.picture import draw  # with matplotlib, which no other test waits for
+
     draw(RUNS, tmp_path / "one.svg")
     draw(RUNS, tmp_path / "two.svg")
     drawn = (tmp_path / "one.svg").read_text()

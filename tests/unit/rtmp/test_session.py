@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core import flv
@@ -93,7 +93,6 @@ def test_a_publishing_byte_by_byte():
     assert pair.server_events == [*map(TagReceived, tags), Unpublished()]
 
 
-@settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_any_tags_in_any_pieces(data):
     tags = data.draw(

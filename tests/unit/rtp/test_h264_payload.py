@@ -1,6 +1,6 @@
 """RFC 6184: single NAL units, STAP-A and FU-A, in order; and what breaks them."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.rtp.h264_payload import H264Depacketizer, carries_idr, packetize, starts_access_unit
@@ -191,7 +191,6 @@ nals = st.builds(
 )
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.lists(nals, max_size=8), st.integers(50, 1400))
 def test_any_picture_travels_byte_for_byte(unit: list[bytes], size: int) -> None:
     picture = [SPS, *unit, IDR]

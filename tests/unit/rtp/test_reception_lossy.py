@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.rtp.network import Harm, Session, picture_index
@@ -36,7 +36,6 @@ def check_what_came_out(session: Session) -> None:
         assert all(before <= after for before, after in itertools.pairwise(times))
 
 
-@settings(max_examples=25, deadline=None)
 @given(harm=harms, seed=st.integers(0, 2**32), rtx=st.booleans())
 def test_random_harm(harm: Harm, seed: int, *, rtx: bool) -> None:
     session = Session(harm, seed, rtx=rtx, size=2000)
