@@ -116,6 +116,10 @@ class Transport:
         except ConnectionError:
             self.close(f"not connected: {stage}")
             return
+        except Exception:
+            _log.exception("a transport failed while it connected")
+            self.close("not connected: an internal error")
+            return
         if srtp is None:
             self.close("not connected: the DTLS handshake failed (certificate, fingerprint or SRTP profile)")
             return

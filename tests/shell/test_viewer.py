@@ -4,9 +4,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
+import pytest
+
 from relay.core.rtp import rtcp
 from relay.core.rtp.h264_payload import packetize
 from relay.core.rtp.sender import MAX_PAYLOAD
+from relay.rtc.tap import DtlsSession
 from relay.rtc.viewer import Packed, ViewerSession
 from relay.rtc.viewer_answer import Pictures
 from tests.support.eventually import eventually
@@ -120,3 +123,20 @@ async def test_pictures_pause_where_most_is_lost() -> None:
         await eventually(lambda: viewer.pictures[-1].parts == picture(2, key=True), what="pictures again")
         viewer.ask_for_key_frame()
         await ticking(session, lambda: len(wanted) == 2, "its own wish counts again")
+
+
+async def test_an_error_while_it_connects_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would count as a viewer for ever."""
+
+    async def broken(self: DtlsSession, fingerprints: object) -> None:
+        raise RuntimeError("nobody thought of it")
+
+    closed: list[str] = []
+    async with opened() as viewer:
+        session, answer = await ViewerSession.answer(write_offer(viewer.local), Pictures(), settings=LOOPBACK)
+        session.on_closed = closed.append
+        monkeypatch.setattr(DtlsSession, "shake_hands", broken)
+        await viewer.accept(answer)
+        await eventually(lambda: closed, what="it is closed")
+        assert closed == ["not connected: an internal error"]
+        await session.wait_closed()
