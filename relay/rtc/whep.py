@@ -25,10 +25,13 @@ _FRAGMENT = "application/trickle-ice-sdpfrag"
 _REDIRECTS = (301, 302, 307, 308)
 """A POST stays one, whatever the status: there is nothing to GET (section 4.6 of the draft wants 307)."""
 _MAX_REDIRECTS = 5
+_KEPT = 20
+"""Idle connections."""
 CONNECT_TIMEOUT = 3.0
 EXCHANGE_TIMEOUT = 10.0
 """Seconds from the first byte of a request to the last of its answer, redirects included."""
-GOODBYE_TIMEOUT = 2.0
+GOODBYE_TIMEOUT = 1.5
+"""Seconds for all of a DELETE: less than a worker gives its goodbyes when it closes."""
 
 
 class SubscribeError(Exception):
@@ -65,7 +68,9 @@ class WhepClient:
     def __init__(self, destinations: Destinations) -> None:
         """`destinations`: where servers may send it."""
         timeout = httpx.Timeout(EXCHANGE_TIMEOUT, connect=CONNECT_TIMEOUT)
-        self._http = httpx.AsyncClient(timeout=timeout, verify=_tls(), follow_redirects=False)
+        # As many as there are streams: a server that says nothing must not keep those of another waiting.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=_KEPT)
+        self._http = httpx.AsyncClient(timeout=timeout, limits=limits, verify=_tls(), follow_redirects=False)
         self._destinations = destinations
 
     async def close(self) -> None:

@@ -134,6 +134,25 @@ async def test_a_server_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     assert caught.value.outcome is Outcome.UNREACHABLE
 
 
+async def test_a_server_that_says_nothing_to_many_keeps_nobody_from_another() -> None:
+    hanging = 0
+    over = asyncio.Event()
+
+    async def hang(request: Request) -> Response:
+        nonlocal hanging
+        hanging += 1
+        await over.wait()
+        return Response(404, {}, b"")
+
+    async with serving(hang) as silent, face(lambda request: Response(201, SDP, ONE_EACH.encode())) as server:
+        lost = [asyncio.create_task(server.client.post_offer(Endpoint(silent, {}), "v=0")) for _ in range(120)]
+        await eventually(lambda: hanging == 120, what="all are asked")
+        assert (await server.client.post_offer(server.endpoint(), "v=0")).sdp == ONE_EACH
+        over.set()
+        await asyncio.wait(lost)
+        assert {type(attempt.exception()) for attempt in lost} == {SubscribeError}
+
+
 async def test_nobody_there() -> None:
     async with face(lambda request: Response(201, SDP, b"v=0")) as server:
         url = server.url
