@@ -16,6 +16,7 @@ from relay.gateway.problem import Problem, ProblemRoute
 
 OFFER_TYPE = "application/sdp"
 FRAGMENT_TYPE = "application/trickle-ice-sdpfrag"
+_ACCEPT = {OFFER_TYPE: "Accept-Post", FRAGMENT_TYPE: "Accept-Patch"}
 MAX_BODY = 64 * 1024
 _ON_ENDPOINT = "GET, HEAD, POST, OPTIONS"
 _ON_SESSION = "GET, HEAD, PATCH, DELETE, OPTIONS"
@@ -160,17 +161,19 @@ def _bearer(request: Request) -> str | None:
 
 
 def _if_match(request: Request) -> str | None:
-    """RFC 9725 section 4.3.1: trickling must name the ICE session; `*` means whichever."""
+    """RFC 9725 section 4.3.1: trickling must name the ICE session; `*` means whichever, also in quotation marks, as
+    that document's example has it."""
     value = request.headers.get("if-match", "").strip()
     if not value:
         raise Problem(428, "PATCH needs If-Match with the session's ETag.")
-    return None if value == "*" else value.removeprefix('"').removesuffix('"')
+    tag = value.removeprefix('"').removesuffix('"')
+    return None if tag == "*" else tag
 
 
 async def _body(request: Request, content_type: str) -> str:
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if given != content_type:
-        raise Problem(415, f"Content-Type must be {content_type}.", {"Accept-Post": OFFER_TYPE})
+        raise Problem(415, f"Content-Type must be {content_type}.", {_ACCEPT[content_type]: content_type})
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
