@@ -37,5 +37,5 @@ def configure(level: str, style: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     # These tell each STUN transaction, each HTTP request, and what our own words tell better.
-    for noisy in ("aioice", "aiortc", "aiosqlite", "alembic", "httpx", "httpcore", "uvicorn"):
+    for noisy in ("aioice", "aiortc", "alembic", "httpx", "httpcore", "uvicorn"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

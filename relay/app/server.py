@@ -26,7 +26,8 @@ from relay.app.workers import Workers
 from relay.core.egress import ANY
 from relay.core.whep_source import WhepSource
 from relay.engine.changes import ChangeListener
-from relay.engine.database import Database, DatabaseUrl
+from relay.engine.database import Database
+from relay.engine.database_url import DatabaseUrl
 from relay.engine.fleet import Fleet
 from relay.engine.outbox import Outbox
 from relay.gateway.app_keys import AppKeys

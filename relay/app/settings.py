@@ -16,7 +16,7 @@ from relay.app.values import CommaSeparated, Egress, HostAndPort, IpAddress, Por
 from relay.core.egress import ANY, PUBLIC, EgressPolicy
 from relay.core.load import MAX_CPU_SHARE
 from relay.core.whep_source import WhepSource, WhepTokens, WhepUrls, parse_header
-from relay.engine.database import DatabaseUrl
+from relay.engine.database_url import DatabaseUrl
 from relay.gateway.app_keys import AppKeys
 from relay.gateway.resources import IceServer
 from relay.push.transcode import DEFAULT_BIT_RATE, DEFAULT_CODER, CoderName

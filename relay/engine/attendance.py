@@ -11,8 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, Row, and_, delete, func, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, select, update
 
 from relay.core.ident import RoomKey, StreamKey, StreamType
 from relay.core.presence import LeaveReason, PublisherChange, PublisherJoined, PublisherLeft, room_events
@@ -121,10 +120,13 @@ class Attendance:
     async def _go_on_as(self, server: str) -> None:
         """This server was taken for dead: whom others have told to have left joins again. Nothing waits at the call."""
         here = tuple(self._here.values())
-        async with self._database.begin() as connection:
-            mine = update(publishers).where(publishers.c.server == self._server)
-            await connection.execute(mine.values(server=server))
-            present = {_stream(row) for row in (await connection.execute(select(publishers))).all()}
+        mine = update(publishers).where(publishers.c.server == self._server).values(server=server)
+
+        def move(connection: Connection) -> set[StreamKey]:
+            connection.execute(mine)
+            return {_stream(row) for row in connection.execute(select(publishers))}
+
+        present = await self._database.write(move)
         self._server = server
         missing = [replace(change, at=self._wall()) for change in here if change.stream not in present]
         self._waiting.extendleft(reversed(missing))
@@ -136,41 +138,42 @@ class Attendance:
             await self._lost(publishers.c.server == self._server)
 
     async def _lost(self, *which: ColumnElement[bool]) -> None:
-        async with self._database.read() as connection:
-            rows = (await connection.execute(select(publishers).where(*which))).all()
+        query = select(publishers).where(*which)
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
         for row in rows:
             await self._write(PublisherLeft(_stream(row), LeaveReason.CONNECTION_LOST, self._wall()), row.server)
 
     async def _write(self, change: PublisherChange, server: str) -> None:
-        """One transaction. That a publisher has left is true only of the server that it was last at."""
-        stream = change.stream
-        async with self._database.begin() as connection:
-            await self._lock(connection, stream.room)
-            rows = (await connection.execute(select(publishers).where(_in_room(stream.room)))).all()
-            before, at = {}, {}
-            for row in rows:
-                key = _stream(row)
-                before[key] = frozenset(row.kinds.split())
-                at[key] = row.server
-            if isinstance(change, PublisherLeft) and at.get(stream) != server:
-                return
-            await connection.execute(delete(publishers).where(_is(stream)))
-            if isinstance(change, PublisherJoined):
-                values = {
-                    **stream._asdict(),
-                    "kinds": " ".join(sorted(change.kinds)),
-                    "server": server,
-                    "stream_type": int(stream.stream_type),
-                }
-                await connection.execute(publishers.insert().values(values))
-            await self._outbox.add(connection, room_events(before, change))
-        self._outbox.recorded(connection)
+        committed = await self._database.write(lambda connection: self._record(connection, change, server))
+        committed()
 
-    async def _lock(self, connection: AsyncConnection, room: RoomKey) -> None:
+    def _record(self, connection: Connection, change: PublisherChange, server: str) -> Callable[[], None]:
+        """That a publisher has left is true only of the server that it was last at."""
+        stream = change.stream
+        self._lock(connection, stream.room)
+        before, at = {}, {}
+        for row in connection.execute(select(publishers).where(_in_room(stream.room))):
+            key = _stream(row)
+            before[key] = frozenset(row.kinds.split())
+            at[key] = row.server
+        if isinstance(change, PublisherLeft) and at.get(stream) != server:
+            return self._outbox.add(connection, [])
+        connection.execute(delete(publishers).where(_is(stream)))
+        if isinstance(change, PublisherJoined):
+            values = {
+                **stream._asdict(),
+                "kinds": " ".join(sorted(change.kinds)),
+                "server": server,
+                "stream_type": int(stream.stream_type),
+            }
+            connection.execute(publishers.insert().values(values))
+        return self._outbox.add(connection, [(event, None) for event in room_events(before, change)])
+
+    def _lock(self, connection: Connection, room: RoomKey) -> None:
         """SQLite has one writer at a time anyway."""
         if not self._database.url.is_sqlite:
             number = func.hashtextextended("/".join(room), 0)
-            await connection.execute(select(func.pg_advisory_xact_lock(number)))
+            connection.execute(select(func.pg_advisory_xact_lock(number)))
 
 
 def _stream(row: Row[Any]) -> StreamKey:

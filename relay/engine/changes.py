@@ -1,10 +1,10 @@
 """What the ledger tells others of each change of a task, in the transaction that records it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection
 
 from relay.core.snapshot import TaskSnapshot
 
@@ -23,14 +23,12 @@ class TaskChange:
 
 
 class ChangeListener(Protocol):
-    """Who keeps rows of its own in step with the ledger's: an outbox, for one. Both run on the server's loop."""
+    """Who keeps rows of its own in step with the ledger's: an outbox, for one."""
 
-    async def record(self, connection: AsyncConnection, changes: Sequence[TaskChange]) -> None:
+    def record(self, connection: Connection, changes: Sequence[TaskChange]) -> Callable[[], None]:
         """Adds rows in the ledger's open transaction: they are committed with the changes, or neither is.
 
-        Changes of one task come in order, each once; where a transaction fails they come again with the next one, so
-        nothing outside of the database may happen here. It holds up Start and Stop: some INSERTs, no more.
+        What it returns is called on the server's loop once that has been committed. Changes of one task come in order,
+        each once; where a transaction fails they come again with the next one, so nothing outside of the database may
+        happen here, where it may be another thread. It holds up Start and Stop: some INSERTs, no more.
         """
-
-    def recorded(self, connection: AsyncConnection) -> None:
-        """The transaction of that connection, in which `record` was called, has been committed."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection
 
 from relay.core.ident import RoomKey, TaskKey
 from relay.core.snapshot import TaskSnapshot
@@ -91,8 +91,7 @@ class Ledger:
         """Opens the database, and takes over what the one before this server has left."""
         await self._database.open()
         self._loop = asyncio.get_running_loop()
-        async with self._database.begin() as connection:
-            await self._membership.join(connection)
+        await self._database.write(self._membership.join)
         self._last_beat = self._in_touch_since = self._loop.time()
         while await self._take_over() == AT_ONCE:
             pass
@@ -118,8 +117,8 @@ class Ledger:
             await asyncio.wait([self._writing])
             self._writing = None
             try:
-                async with asyncio.timeout(CLOSE_TIME), self._database.begin() as connection:
-                    await self._membership.leave(connection)
+                async with asyncio.timeout(CLOSE_TIME):
+                    await self._database.write(self._membership.leave)
             except Exception as error:
                 log.warning("the ledger was not left in order", error=first_line(error))
         await self._database.close()
@@ -159,12 +158,7 @@ class Ledger:
 
     async def end(self, key: TaskKey) -> bool:
         """Ends the active task of that name, whichever server runs it; False: there is none."""
-        async with self._database.begin() as connection:
-            change = await self._records.end(connection, key)
-            changes = [change] if change is not None else []
-            await self._tell(connection, changes)
-        self._told(connection, changes)
-        return bool(changes)
+        return bool(await self._change(lambda connection: list(filter(None, [self._records.end(connection, key)]))))
 
     @property
     def stats(self) -> LedgerStats:
@@ -178,15 +172,13 @@ class Ledger:
     # questions
 
     async def active(self, key: TaskKey) -> bool:
-        async with self._database.read() as connection:
-            return await self._records.active(connection, key)
+        return await self._database.read(lambda connection: self._records.active(connection, key))
 
     async def find(
         self, room: RoomKey, *, task_id: str | None = None, user_id: str | None = None
     ) -> TaskSnapshot | None:
         """The newest task of the room that matches what is given, active ones first; ended ones for 72 hours."""
-        async with self._database.read() as connection:
-            found = await self._records.find(connection, room, task_id, user_id)
+        found = await self._database.read(lambda connection: self._records.find(connection, room, task_id, user_id))
         if found is None:
             return None
         ours = self._newest.get(found.id)
@@ -214,8 +206,7 @@ class Ledger:
                     await self._look()
                     self._next_look = self._loop.time() + LOOK
                 if self._loop.time() >= self._next_prune:
-                    async with self._database.begin() as connection:
-                        more = await self._records.prune(connection)
+                    more = await self._database.write(self._records.prune)
                     self._next_prune = self._loop.time() + (0 if more else PRUNE)
                 self._failures = 0
             except Exception as error:
@@ -228,17 +219,20 @@ class Ledger:
 
     async def _write_batch(self) -> None:
         batch, self._pending = self._pending, Batch()
+        lost: list[int] = []
+        started: list[TaskChange | None] = []
+
+        def write(connection: Connection) -> list[TaskChange]:
+            changes, lost[:] = self._records.update(connection, self._recorded, batch.steps)
+            started[:] = self._records.insert(connection, [spec for spec, _ in batch.claims])
+            return [*changes, *filter(None, started)]
+
         try:
-            async with self._database.begin() as connection:
-                changes, lost = await self._records.update(connection, self._recorded, batch.steps)
-                started = await self._records.insert(connection, [spec for spec, _ in batch.claims])
-                changes += filter(None, started)
-                await self._tell(connection, changes)
+            changes = await self._change(write)
         except BaseException as error:
             self._pending.follow(batch)
             batch.refuse(DatabaseUnavailable(f"the database failed: {first_line(error)}"))
             raise
-        self._told(connection, changes)
         for change in changes:
             self._settle(change)
         for task in lost:
@@ -250,15 +244,17 @@ class Ledger:
             if not answer(claimed, lease) and lease is not None:
                 self._order(Resume(spec, lease))  # who asked is gone; what is recorded is
 
-    async def _tell(self, connection: AsyncConnection, changes: list[TaskChange]) -> None:
-        if changes:
-            for listener in self._listeners:
-                await listener.record(connection, changes)
+    async def _change(self, write: Callable[[Connection], list[TaskChange]]) -> list[TaskChange]:
+        """Commits what `write` does together with what the listeners make of it."""
 
-    def _told(self, connection: AsyncConnection, changes: list[TaskChange]) -> None:
-        if changes:
-            for listener in self._listeners:
-                listener.recorded(connection)
+        def transaction(connection: Connection) -> tuple[list[TaskChange], list[Callable[[], None]]]:
+            changes = write(connection)
+            return changes, [listener.record(connection, changes) for listener in self._listeners] if changes else []
+
+        changes, committed = await self._database.write(transaction)
+        for tell in committed:
+            tell()
+        return changes
 
     def _settle(self, change: TaskChange) -> None:
         """What is recorded now, of a task of this server."""
@@ -293,20 +289,14 @@ class Ledger:
         """Tells that this server lives; finds what others have done to its tasks, and what dead ones have left."""
         now = self._loop.time()
         if now - self._last_beat >= BEAT:
-            async with self._database.begin() as connection:
-                known = await self._membership.beat(connection)
-                if not known:
-                    await self._membership.rejoin(connection)
-            if not known:
+            if not await self._database.write(self._membership.beat):
                 self._membership.rejoined()
                 log.warning("this server was taken for dead: its database did not hear of it for too long")
             if now - self._last_beat > LEASE / 2:
                 # Others may have had no contact either: they get the time to tell that they live.
                 self._in_touch_since = now
             self._last_beat = now
-        async with self._database.read() as connection:
-            generations = await self._membership.generations(connection)
-            orphans = await self._membership.orphans(connection)
+        generations, orphans = await self._database.read(self._membership.look)
         for task, snapshot in tuple(self._recorded.items()):
             if snapshot.active and generations.get(task) != snapshot.generation:
                 self._lose(task)
@@ -315,12 +305,10 @@ class Ledger:
             await self._take_over(found)
 
     async def _take_over(self, found: Sequence[int] = ()) -> int:
-        async with self._database.begin() as connection:
-            if self._loop.time() - self._in_touch_since >= LEASE:
-                await self._membership.strike_off_the_dead(connection)
-            changes = await self._membership.take_over(connection, found)
-            await self._tell(connection, changes)
-        self._told(connection, changes)
+        strike_off = self._loop.time() - self._in_touch_since >= LEASE
+        changes = await self._change(
+            lambda connection: self._membership.take_over(connection, found, strike_off=strike_off)
+        )
         for change in changes:
             self._settle(change)
             after = change.after

@@ -8,12 +8,11 @@ killed is due again by itself. Delivery is thus at least once, and in order.
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import structlog
-from sqlalchemy import ColumnElement, bindparam, delete, exists, func, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, exists, func, select, update
 
 from relay.core.callback import TIME_LIMIT, CallbackEvent, EventType, retry_pause
 from relay.core.presence import ROOM_EVENTS
@@ -130,34 +129,34 @@ class Outbox:
         self._wants = wants
         self._wall = wall
         self._max_pending = max_pending
-        self._uncommitted: WeakKeyDictionary[AsyncConnection, OutboxStats] = WeakKeyDictionary()
-        """What open transactions add to `stats`; it goes with its connection where they fail."""
 
     # in
 
-    async def record(self, connection: AsyncConnection, changes: Sequence[TaskChange]) -> None:
-        for change in changes:
-            events = push_events(change.before, change.after, change.time)
-            await self.add(connection, events, task=change.after.id)
+    def record(self, connection: Connection, changes: Sequence[TaskChange]) -> Callable[[], None]:
+        events = [
+            (event, change.after.id)
+            for change in changes
+            for event in push_events(change.before, change.after, change.time)
+        ]
+        return self.add(connection, events)
 
-    def recorded(self, connection: AsyncConnection) -> None:
-        if (new := self._uncommitted.pop(connection, None)) is not None:
-            self.stats.pending += new.pending
-            self.stats.dropped += new.dropped
-        self.on_added()
+    def add(self, connection: Connection, events: Iterable[tuple[CallbackEvent, int | None]]) -> Callable[[], None]:
+        """Adds rows in an open transaction, each with its task's number if it is of one. What it returns is to be
+        called on the loop once that is committed."""
+        wanted = [(event, task) for event, task in events if self._wants(event.app_id, event.type)]
+        taken = wanted[: max(self._max_pending - self.stats.pending, 0)]
+        dropped = len(wanted) - len(taken)
+        if dropped:
+            log.error("callbacks dropped: the outbox is full", app_id=wanted[-1][0].app_id, events=dropped)
+        if taken:
+            connection.execute(callbacks.insert(), [self._row(event, task) for event, task in taken])
+        return partial(self._added, len(taken), dropped)
 
-    async def add(self, connection: AsyncConnection, events: Iterable[CallbackEvent], task: int | None = None) -> None:
-        """Adds rows in an open transaction, whose owner calls `recorded` when it is committed."""
-        wanted = [event for event in events if self._wants(event.app_id, event.type)]
-        if not wanted:
-            return
-        new = self._uncommitted.setdefault(connection, OutboxStats())
-        if self.stats.pending + new.pending + len(wanted) > self._max_pending:
-            new.dropped += len(wanted)
-            log.error("callbacks dropped: the outbox is full", app_id=wanted[0].app_id, events=len(wanted))
-            return
-        new.pending += len(wanted)
-        await connection.execute(callbacks.insert(), [self._row(event, task) for event in wanted])
+    def _added(self, taken: int, dropped: int) -> None:
+        self.stats.pending += taken
+        self.stats.dropped += dropped
+        if taken:
+            self.on_added()
 
     def tells_of_rooms(self, app_id: str) -> bool:
         """Whether anybody is told of anything that happens in the application's rooms."""
@@ -187,8 +186,7 @@ class Outbox:
             .order_by(callbacks.c.id)
             .limit(CANDIDATES)
         )
-        async with self._database.read() as connection:
-            candidates = (await connection.execute(query)).all()
+        candidates = await self._database.read(lambda connection: connection.execute(query).all())
         left: dict[str, int] = {}
         chosen: list[int] = []
         for row_id, app_id in candidates:
@@ -206,8 +204,7 @@ class Outbox:
             .values(due=self._now + LEASE)
             .returning(callbacks)
         )
-        async with self._database.begin() as connection:
-            rows = (await connection.execute(statement)).all()
+        rows = await self._database.write(lambda connection: connection.execute(statement).all())
         return [
             Delivery(
                 row.id,
@@ -222,8 +219,7 @@ class Outbox:
     async def wait(self, capacity: Capacity) -> float | None:
         """Seconds until `claim` would find something; None: nothing waits for more than the end of a call."""
         query = select(func.min(callbacks.c.due) - self._now).where(*_first_of_sequence(), capacity.condition())
-        async with self._database.read() as connection:
-            left = await connection.scalar(query)
+        left = await self._database.read(lambda connection: connection.scalar(query))
         return None if left is None else max(left / 1000, 0.0)
 
     async def settle(self, outcomes: Sequence[Outcome]) -> None:
@@ -234,13 +230,16 @@ class Outbox:
             callbacks.c.id == bindparam("row"), callbacks.c.due == bindparam("claim"), callbacks.c.finished.is_(None)
         )
         row = row.values(calls=callbacks.c.calls + 1, error=bindparam("why"))
-        async with self._database.begin() as connection:
+
+        def record(connection: Connection) -> None:
             if done:
-                await connection.execute(row.values(finished=self._now), [_ended(outcome) for outcome in done])
+                connection.execute(row.values(finished=self._now), [_ended(outcome) for outcome in done])
             for outcome in failed:
                 pause = outcome.pause
                 values = {"finished": self._now} if pause is None else {"due": self._now + round(1000 * pause)}
-                await connection.execute(row.values(values), _ended(outcome))
+                connection.execute(row.values(values), _ended(outcome))
+
+        await self._database.write(record)
         given_up = sum(outcome.given_up for outcome in failed)
         self.stats.delivered += len(done)
         self.stats.failed_calls += len(failed)
@@ -257,23 +256,21 @@ class Outbox:
             .order_by(callbacks.c.id.desc())
             .limit(1)
         )
-        async with self._database.read() as connection:
-            row = (await connection.execute(query)).first()
+        row = await self._database.read(lambda connection: connection.execute(query).first())
         return "" if row is None else f"{row.event_type}: {row.error}"
 
     async def upkeep(self) -> None:
         """Forgets what has been kept long enough, and counts what waits."""
         old = callbacks.c.finished < self._now - KEEP_GIVEN_UP
         old_delivered = (callbacks.c.finished < self._now - KEEP_DELIVERED) & (callbacks.c.error == "")
-        async with self._database.read() as connection:
-            gone = select(callbacks.c.id).where(callbacks.c.finished.is_not(None), old | old_delivered)
-            ids = (await connection.scalars(gone.limit(PRUNED_AT_ONCE))).all()
+        gone = select(callbacks.c.id).where(callbacks.c.finished.is_not(None), old | old_delivered)
+        gone = gone.limit(PRUNED_AT_ONCE)
+        ids = await self._database.read(lambda connection: connection.scalars(gone).all())
         if ids:
-            async with self._database.begin() as connection:
-                await connection.execute(delete(callbacks).where(callbacks.c.id.in_(ids)))
-        async with self._database.read() as connection:
-            pending = select(func.count()).select_from(callbacks).where(callbacks.c.finished.is_(None))
-            self.stats.pending = await connection.scalar(pending) or 0
+            forget = delete(callbacks).where(callbacks.c.id.in_(ids))
+            await self._database.write(lambda connection: connection.execute(forget).close())
+        pending = select(func.count()).select_from(callbacks).where(callbacks.c.finished.is_(None))
+        self.stats.pending = await self._database.read(lambda connection: connection.execute(pending).scalar_one())
 
     @property
     def _now(self) -> Any:

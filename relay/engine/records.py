@@ -3,8 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from sqlalchemy import ColumnElement, and_, bindparam, delete, exists, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, exists, or_, select, update
 
 from relay.core.ident import RoomKey, TaskKey
 from relay.core.snapshot import TaskSnapshot
@@ -40,7 +39,7 @@ class Records:
         self._insert = database.insert(tasks).on_conflict_do_nothing().returning(*names)
         self._wall = wall
 
-    async def insert(self, connection: AsyncConnection, specs: Sequence[TaskSpec]) -> list[TaskChange | None]:
+    def insert(self, connection: Connection, specs: Sequence[TaskSpec]) -> list[TaskChange | None]:
         """New tasks of this server, as far as their names are free: one answer for each of `specs`."""
         changes: list[TaskChange | None] = [None] * len(specs)
         if not specs:
@@ -52,14 +51,14 @@ class Records:
             {"owner": self._membership.id, **row_of(TaskSnapshot.begun(specs[index], Lease(0, 1, now), now))}
             for _, index in sorted(wanted.items())
         ]
-        for row in (await connection.execute(self._insert, rows)).all():
+        for row in connection.execute(self._insert, rows).all():
             index = wanted[TaskKey(row.app_id, row.room_id, row.task_id)]
             changes[index] = TaskChange(None, TaskSnapshot.begun(specs[index], Lease(row.id, 1, now), now), now)
         return changes
 
-    async def update(
+    def update(
         self,
-        connection: AsyncConnection,
+        connection: Connection,
         recorded: Mapping[int, TaskSnapshot],
         steps: Mapping[int, Sequence[TaskSnapshot]],
     ) -> tuple[list[TaskChange], list[int]]:
@@ -68,7 +67,7 @@ class Records:
         for task, snapshots in sorted(steps.items()):
             before, newest = recorded[task], snapshots[-1]
             mine = {"of_task": task, "of_owner": self._membership.id, "of_generation": newest.generation}
-            done = await connection.execute(_UPDATE, mine | progress_of(newest))
+            done = connection.execute(_UPDATE, mine | progress_of(newest))
             if done.rowcount != 1:
                 lost.append(task)
                 continue
@@ -77,13 +76,13 @@ class Records:
                 before = after
         return changes, lost
 
-    async def end(self, connection: AsyncConnection, key: TaskKey) -> TaskChange | None:
+    def end(self, connection: Connection, key: TaskKey) -> TaskChange | None:
         """Ends the active task of that name, whichever server runs it; None: there is none.
 
         By the new generation its owner, who finds out at its next look, has no say in it any more.
         """
         now = self._wall()
-        row = (await connection.execute(select(tasks).where(_named(key), _ACTIVE).with_for_update())).mappings().first()
+        row = connection.execute(select(tasks).where(_named(key), _ACTIVE).with_for_update()).mappings().first()
         if row is None:
             return None
         before = snapshot_of(row)
@@ -91,14 +90,14 @@ class Records:
             before, state=State.STOPPED, stop_reason=StopReason.BY_API, end_time=now, generation=before.generation + 1
         )
         values = {"generation": after.generation, **progress_of(after)}
-        await connection.execute(update(tasks).where(tasks.c.id == after.id).values(values))
+        connection.execute(update(tasks).where(tasks.c.id == after.id).values(values))
         return TaskChange(before, after, now)
 
-    async def active(self, connection: AsyncConnection, key: TaskKey) -> bool:
-        return bool(await connection.scalar(select(exists().where(_named(key), _ACTIVE))))
+    def active(self, connection: Connection, key: TaskKey) -> bool:
+        return bool(connection.scalar(select(exists().where(_named(key), _ACTIVE))))
 
-    async def find(
-        self, connection: AsyncConnection, room: RoomKey, task_id: str | None, user_id: str | None
+    def find(
+        self, connection: Connection, room: RoomKey, task_id: str | None, user_id: str | None
     ) -> TaskSnapshot | None:
         """The newest task of the room that matches what is given, active ones first; ended ones for `HISTORY`."""
         statement = (
@@ -113,7 +112,7 @@ class Records:
             statement = statement.where(tasks.c.task_id == task_id)
         if user_id is not None:
             statement = statement.where(tasks.c.user_id == user_id)
-        row = (await connection.execute(statement)).mappings().first()
+        row = connection.execute(statement).mappings().first()
         if row is None:
             return None
         snapshot, heartbeat = snapshot_of(row), row["heartbeat"]
@@ -122,10 +121,10 @@ class Records:
             return snapshot.cut_off(heartbeat or snapshot.start_time)
         return snapshot
 
-    async def prune(self, connection: AsyncConnection) -> bool:
+    def prune(self, connection: Connection) -> bool:
         """Removes what is too old to be seen; True: there is more."""
         old = select(tasks.c.id).where(~_ACTIVE, tasks.c.start_time < self._wall() - HISTORY).limit(PRUNED_AT_ONCE)
-        gone = await connection.execute(delete(tasks).where(tasks.c.id.in_(old)))
+        gone = connection.execute(delete(tasks).where(tasks.c.id.in_(old)))
         return gone.rowcount == PRUNED_AT_ONCE
 
 

@@ -10,8 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, delete, exists, insert, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, insert, or_, select, update
 
 from relay.engine.changes import TaskChange
 from relay.engine.database import Database
@@ -38,60 +37,65 @@ class Membership:
         self._wall = wall
         self._name = name
 
-    async def join(self, connection: AsyncConnection) -> None:
+    def join(self, connection: Connection) -> None:
         """Enters this server, in the place of the one that had its name."""
         if self._name is not None:
-            await self._strike_off(connection, servers.c.name == self._name)
-        await self._enter(connection, self.id, self._name)
+            self._strike_off(connection, servers.c.name == self._name)
+        self._enter(connection, self.id, self._name)
 
-    async def beat(self, connection: AsyncConnection) -> bool:
-        """Tells that this server lives; False: it has been struck off."""
-        told = await connection.execute(update(servers).where(servers.c.id == self.id).values(heartbeat=self._now))
-        return told.rowcount == 1
+    def beat(self, connection: Connection) -> bool:
+        """Tells that this server lives; False: it has been struck off, and enters again."""
+        told = connection.execute(update(servers).where(servers.c.id == self.id).values(heartbeat=self._now))
+        known = told.rowcount == 1
+        if not known:
+            self.rejoin(connection)
+        return known
 
-    async def rejoin(self, connection: AsyncConnection) -> None:
+    def rejoin(self, connection: Connection) -> None:
         """Enters this server again, as another, with those of its tasks that nobody has taken over yet.
 
         It is the other from `rejoined` on, when that is committed. Until then it may come again: it is not always told
         where a commit fails whether it took place.
         """
-        await connection.execute(delete(servers).where(servers.c.id == self._next_id))
-        await self._enter(connection, self._next_id, None)
+        connection.execute(delete(servers).where(servers.c.id == self._next_id))
+        self._enter(connection, self._next_id, None)
         mine = update(tasks).where(tasks.c.owner == self.id, _ACTIVE)
-        await connection.execute(mine.values(owner=self._next_id))
+        connection.execute(mine.values(owner=self._next_id))
 
     def rejoined(self) -> None:
         self.id, self._next_id = self._next_id, secrets.token_hex(8)
 
-    async def leave(self, connection: AsyncConnection) -> None:
+    def leave(self, connection: Connection) -> None:
         """Strikes this server off: its tasks are free at once."""
-        await self._strike_off(connection, servers.c.id == self.id)
+        self._strike_off(connection, servers.c.id == self.id)
 
-    async def strike_off_the_dead(self, connection: AsyncConnection) -> None:
-        await self._strike_off(connection, self.silent & (servers.c.id != self.id))
-
-    async def generations(self, connection: AsyncConnection) -> dict[int, int]:
-        """Of the active tasks that are this server's by their rows."""
+    def look(self, connection: Connection) -> tuple[dict[int, int], bool]:
+        """The generations of the active tasks that are this server's by their rows; whether there are orphans: active
+        tasks whose server is not known to live."""
         mine = select(tasks.c.id, tasks.c.generation).where(tasks.c.owner == self.id, _ACTIVE)
-        return {row.id: row.generation for row in await connection.execute(mine)}
-
-    async def orphans(self, connection: AsyncConnection) -> bool:
-        """There are active tasks whose server is not known to live."""
+        generations = {row.id: row.generation for row in connection.execute(mine)}
         living = select(servers.c.id).where(~self.silent)
-        return bool(await connection.scalar(select(exists().where(_ACTIVE, self._not_of(living)))))
+        return generations, bool(connection.scalar(select(exists().where(_ACTIVE, self._not_of(living)))))
 
-    async def take_over(self, connection: AsyncConnection, found: Collection[int] = ()) -> list[TaskChange]:
-        """Makes this server the owner of tasks that have none, and of those `found` to be its own by their rows."""
+    def take_over(
+        self, connection: Connection, found: Collection[int] = (), *, strike_off: bool = False
+    ) -> list[TaskChange]:
+        """Makes this server the owner of tasks that have none, and of those `found` to be its own by their rows.
+
+        `strike_off`: servers that have been silent for too long are struck off before.
+        """
+        if strike_off:
+            self._strike_off(connection, self.silent & (servers.c.id != self.id))
         now = self._wall()
         free = self._not_of(select(servers.c.id))
         statement = select(tasks).where(_ACTIVE, or_(free, tasks.c.id.in_(found)))
         statement = statement.order_by(tasks.c.id).limit(AT_ONCE).with_for_update(skip_locked=True)
         changes = []
-        for row in (await connection.execute(statement)).mappings().all():
+        for row in connection.execute(statement).mappings().all():
             before = snapshot_of(row)
             after = replace(before.cut_off(now), generation=before.generation + 1)
             mine: dict[str, Any] = {"owner": self.id, "generation": after.generation, **progress_of(after)}
-            await connection.execute(update(tasks).where(tasks.c.id == after.id).values(mine))
+            connection.execute(update(tasks).where(tasks.c.id == after.id).values(mine))
             changes.append(TaskChange(before, after, now))
         return changes
 
@@ -108,12 +112,12 @@ class Membership:
         """Tasks of none of these; nor of this server, which may have been struck off and not know it yet."""
         return and_(tasks.c.owner.not_in(owners), tasks.c.owner != self.id)
 
-    async def _enter(self, connection: AsyncConnection, server: str, name: str | None) -> None:
-        await connection.execute(insert(servers).values(id=server, name=name, heartbeat=self._now))
+    def _enter(self, connection: Connection, server: str, name: str | None) -> None:
+        connection.execute(insert(servers).values(id=server, name=name, heartbeat=self._now))
 
-    async def _strike_off(self, connection: AsyncConnection, which: ColumnElement[bool]) -> None:
-        gone = await connection.execute(delete(servers).where(which).returning(servers.c.id, servers.c.heartbeat))
+    def _strike_off(self, connection: Connection, which: ColumnElement[bool]) -> None:
+        gone = connection.execute(delete(servers).where(which).returning(servers.c.id, servers.c.heartbeat))
         for owner, heartbeat in gone.all():
             # Where media arrived, the idle clock runs from when its server was last known to live.
             running = update(tasks).where(tasks.c.owner == owner, _ACTIVE)
-            await connection.execute(running.where(tasks.c.idle_since.is_(None)).values(idle_since=heartbeat))
+            connection.execute(running.where(tasks.c.idle_since.is_(None)).values(idle_since=heartbeat))

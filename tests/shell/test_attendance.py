@@ -11,11 +11,13 @@ from sqlalchemy import insert, select
 from relay.core.ident import StreamKey, StreamType
 from relay.core.presence import LeaveReason, PublisherJoined, PublisherLeft
 from relay.engine.attendance import Attendance
-from relay.engine.database import Database, DatabaseUrl
+from relay.engine.database import Database
+from relay.engine.database_url import DatabaseUrl
 from relay.engine.outbox import Outbox
 from relay.engine.schema import callbacks, publishers, servers
 from tests.support.eventually import eventually
 from tests.support.postgres import postgres
+from tests.support.sql import execute, rows
 
 NOW = 1_700_000_000_000
 ALICE = StreamKey("app", "room", "alice")
@@ -43,9 +45,7 @@ async def attending(url: DatabaseUrl, *names: str) -> AsyncIterator[tuple[Databa
     """Servers of these names on one database, which is empty."""
     database = Database(url)
     await database.open()
-    async with database.begin() as connection:
-        for table in (callbacks, publishers, servers):
-            await connection.execute(table.delete())
+    await execute(database, *(table.delete() for table in (callbacks, publishers, servers)))
     await enter(database, *names, "after")
     outbox = Outbox(database, lambda app_id, event: True, lambda: NOW)
     several = [Attendance(database, outbox, lambda: NOW, lambda name=name: name, look=0.1) for name in names]
@@ -61,13 +61,12 @@ async def attending(url: DatabaseUrl, *names: str) -> AsyncIterator[tuple[Databa
 
 async def enter(database: Database, *names: str) -> None:
     """Into the table of servers."""
-    async with database.begin() as connection:
-        await connection.execute(insert(servers), [{"id": name, "heartbeat": NOW} for name in names])
+    await execute(database, *(insert(servers).values(id=name, heartbeat=NOW) for name in names))
 
 
 async def told(database: Database) -> list[str]:
-    async with database.read() as connection:
-        return list(await connection.scalars(select(callbacks.c.event_type).order_by(callbacks.c.id)))
+    query = select(callbacks.c.event_type).order_by(callbacks.c.id)
+    return [row.event_type for row in await rows(database, query)]
 
 
 def joined(stream: StreamKey) -> PublisherJoined:
@@ -110,8 +109,7 @@ async def test_who_was_at_a_server_that_is_gone_has_left(url: DatabaseUrl) -> No
         for server, stream, events in ((gone, ALICE, 4), (also, SCREEN, 6), (alive, BOB, 9)):
             server.tell(joined(stream))
             await eventually(lambda events=events: _count(database, events))
-        async with database.begin() as connection:
-            await connection.execute(servers.delete().where(servers.c.id.like("%gone")))
+        await execute(database, servers.delete().where(servers.c.id.like("%gone")))
         before = await told(database)
         await eventually(lambda: _count(database, len(before) + 5))
         assert sorted((await told(database))[len(before) :]) == [
@@ -121,8 +119,7 @@ async def test_who_was_at_a_server_that_is_gone_has_left(url: DatabaseUrl) -> No
             "UserScreenVideoStreamStop",
             "UserVideoStreamStop",
         ]
-        async with database.read() as connection:
-            assert list(await connection.scalars(select(publishers.c.user_id))) == ["bob"]
+        assert await rows(database, select(publishers.c.user_id)) == [("bob",)]
 
 
 async def test_a_server_taken_for_dead_keeps_its_publishers(url: DatabaseUrl) -> None:
@@ -174,8 +171,7 @@ async def test_many_at_once_leave_nothing_behind(url: DatabaseUrl) -> None:
         events = await told(database)
         assert events.count("RoomCreate") == events.count("RoomDestroy") > 0
         assert events.count("UserJoinRoom") == events.count("UserLeaveRoom") == 10
-        async with database.read() as connection:
-            assert (await connection.execute(select(publishers))).all() == []
+        assert await rows(database, select(publishers)) == []
 
 
 async def test_where_nobody_is_told_nothing_is_kept(tmp_path: Path) -> None:
@@ -185,8 +181,7 @@ async def test_where_nobody_is_told_nothing_is_kept(tmp_path: Path) -> None:
         await attendance.start()
         attendance.tell(joined(ALICE))
         await attendance.close()
-        async with database.read() as connection:
-            assert (await connection.execute(select(publishers))).all() == []
+        assert await rows(database, select(publishers)) == []
 
 
 async def _count(database: Database, number: int) -> bool:
@@ -194,8 +189,7 @@ async def _count(database: Database, number: int) -> bool:
 
 
 async def _at(database: Database, server: str) -> bool:
-    async with database.read() as connection:
-        return set(await connection.scalars(select(publishers.c.server))) == {server}
+    return set(await rows(database, select(publishers.c.server))) == {(server,)}
 
 
 async def _at_least(database: Database, number: int) -> bool:
@@ -204,6 +198,4 @@ async def _at_least(database: Database, number: int) -> bool:
 
 async def _present(database: Database, whom: set[tuple[str, str]]) -> bool:
     """Users, with their servers."""
-    async with database.read() as connection:
-        rows = await connection.execute(select(publishers.c.user_id, publishers.c.server))
-        return {(row.user_id, row.server) for row in rows} == whom
+    return set(await rows(database, select(publishers.c.user_id, publishers.c.server))) == whom

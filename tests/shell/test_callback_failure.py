@@ -4,7 +4,8 @@ import httpx
 
 from relay.app.server import make_engine, running, wall_clock
 from relay.app.workers import Workers
-from relay.engine.database import Database, DatabaseUrl
+from relay.engine.database import Database
+from relay.engine.database_url import DatabaseUrl
 from relay.engine.outbox import Capacity, Outbox, Outcome
 from relay.worker.settings import WorkerSettings
 from tests.support.http import PLAIN

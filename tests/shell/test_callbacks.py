@@ -4,17 +4,18 @@ import asyncio
 import contextlib
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from relay.api import callbacks as callbacks_module
 from relay.api.callbacks import MAX_CALLS_EACH, Dispatcher
 from relay.api.receivers import Receivers
 from relay.core.callback import CallbackEvent, EventType
-from relay.engine.database import Database, DatabaseUrl
+from relay.engine.database import Database
+from relay.engine.database_url import DatabaseUrl
 from relay.engine.outbox import KEEP_DELIVERED, KEEP_GIVEN_UP, LEASE, Outbox, OutboxStats
 from relay.engine.schema import callbacks
 from tests.support.certificate import certificate
@@ -22,6 +23,7 @@ from tests.support.eventually import eventually
 from tests.support.http import Response
 from tests.support.postgres import postgres
 from tests.support.receiver import PATH, SECRET, Call, WebhookReceiver, hang, receiver_down, receiving, status
+from tests.support.sql import rows
 
 MINUTE = 60.0
 
@@ -58,11 +60,14 @@ class Bench:
                     app, f"{app}/{sequence}", EventType.ROOM_CREATE, self.clock(), Sequence=name, Id=detail
                 )
             )
-        async with self.database.begin() as connection:
-            await self.outbox.add(connection, events, task)
+
+        def add(connection: Connection) -> Callable[[], None]:
+            committed = self.outbox.add(connection, [(event, task) for event in events])
             if failing:
                 raise ConnectionResetError("during the commit")
-        self.outbox.recorded(connection)
+            return committed
+
+        (await self.database.write(add))()
 
     def advance(self, seconds: float) -> None:
         self.clock.advance(seconds)
@@ -70,8 +75,7 @@ class Bench:
 
     async def settled(self, calls: int) -> bool:
         """So many calls have been recorded."""
-        async with self.database.read() as connection:
-            return sum((await connection.scalars(select(callbacks.c.calls))).all()) == calls
+        return sum(row.calls for row in await rows(self.database, select(callbacks.c.calls))) == calls
 
 
 @contextlib.asynccontextmanager
@@ -170,8 +174,7 @@ async def test_one_that_hangs_holds_up_itself_alone() -> None:
             await eventually(lambda: len(slow.calls) == 40, what="one call of each")
             await eventually(lambda: bench.settled(43))
             assert slow.most_open == MAX_CALLS_EACH
-            async with bench.database.read() as connection:
-                errors = set(await connection.scalars(select(callbacks.c.error)))
+            errors = {row.error for row in await rows(bench.database, select(callbacks.c.error))}
             assert errors == {"", "no answer within 0.5 s"}
 
 
@@ -232,8 +235,7 @@ async def test_a_receiver_by_name_shows_a_certificate_for_it(
         async with delivering(json.dumps({"app": {"url": url, "secret": SECRET}})) as bench:
             await bench.add("a:1")
             await eventually(lambda: bench.settled(1))
-            async with bench.database.read() as connection:
-                assert await connection.scalar(select(callbacks.c.error)) == error
+            assert await rows(bench.database, select(callbacks.c.error)) == [(error,)]
             assert len(receiver.accepted) == (0 if error else 1)
 
 
@@ -251,8 +253,7 @@ async def test_what_nobody_wants_is_not_kept() -> None:
     async with receiving() as receiver, delivering(receiver.setting(events=["RoomDestroy"])) as bench:
         await bench.add("a:1")
         await bench.add("a:1", app="other")
-        async with bench.database.read() as connection:
-            assert (await connection.execute(select(callbacks))).all() == []
+        assert await rows(bench.database, select(callbacks)) == []
 
 
 async def test_a_receiver_that_is_set_no_longer(tmp_path: Path) -> None:
@@ -298,8 +299,7 @@ async def test_a_full_outbox_takes_no_more() -> None:
         await bench.add("a:1", "a:2", "a:3")
         await bench.add("a:4", "a:5")
         assert (bench.outbox.stats.pending, bench.outbox.stats.dropped) == (3, 2)
-        async with bench.database.read() as connection:
-            assert len((await connection.execute(select(callbacks))).all()) == 3
+        assert len(await rows(bench.database, select(callbacks))) == 3
 
 
 async def test_what_is_rolled_back_fills_no_outbox() -> None:
@@ -340,8 +340,8 @@ async def test_upkeep_that_fails_is_tried_again_soon(monkeypatch: pytest.MonkeyP
 async def test_rows_are_kept_for_as_long_as_they_tell_something() -> None:
     async def kept(bench: Bench) -> list[str]:
         await bench.outbox.upkeep()
-        async with bench.database.read() as connection:
-            return list(await connection.scalars(select(callbacks.c.event_data).order_by(callbacks.c.id)))
+        query = select(callbacks.c.event_data).order_by(callbacks.c.id)
+        return [row.event_data for row in await rows(bench.database, query)]
 
     async with receiving() as receiver, delivering(receiver.setting()) as bench:
         await bench.add("a:1")

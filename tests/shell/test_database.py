@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import stat
+import threading
 import traceback
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy.exc import IntegrityError
 
-from relay.engine.database import Database, DatabaseUnavailable, DatabaseUrl
+from relay.engine.database import Database, DatabaseUnavailable
+from relay.engine.database_url import DatabaseUrl
+from relay.engine.postgresql import PostgreSQL
 from relay.engine.schema import metadata, servers, tasks
+from relay.engine.sqlite import SQLite
+from tests.support.eventually import eventually
 from tests.support.postgres import PASSWORD, postgres
+from tests.support.sql import execute, rows
 
 FIRST = "0001"
 ROW: dict[str, Any] = {
@@ -73,9 +80,7 @@ async def opened(url: DatabaseUrl, revision: str = "head") -> AsyncIterator[Data
     database = Database(url)
     if not url.is_sqlite:
         await database.open()
-        async with database.begin() as connection:
-            await connection.execute(sa.text("DROP SCHEMA public CASCADE"))
-            await connection.execute(sa.text("CREATE SCHEMA public"))
+        await execute(database, sa.text("DROP SCHEMA public CASCADE"), sa.text("CREATE SCHEMA public"))
         await database.close()
     await database.open(revision)
     try:
@@ -94,44 +99,36 @@ async def test_the_tables_are_those_of_the_migrations(url: DatabaseUrl) -> None:
         found = sa.inspect(connection).get_indexes("tasks")
         return {index["name"]: str(index["dialect_options"].get(name, "")) for index in found}
 
-    async with opened(url) as database, database.begin() as connection:
-        assert await connection.run_sync(differences) == []
-        migrated = await connection.run_sync(conditions)
-        await connection.run_sync(metadata.drop_all)
-        await connection.run_sync(metadata.create_all)
-        assert await connection.run_sync(conditions) == migrated
+    async with opened(url) as database:
+        assert await database.read(differences) == []
+        migrated = await database.read(conditions)
+        await database.write(metadata.drop_all)
+        await database.write(metadata.create_all)
+        assert await database.read(conditions) == migrated
         assert "end_time IS NULL" in migrated["one_active_task_per_name"]
 
 
 async def test_rows_of_the_first_revision_are_there_in_the_newest(shared_url: DatabaseUrl) -> None:
     async with opened(shared_url, FIRST) as database:
-        async with database.begin() as connection:
-            await connection.execute(sa.text("INSERT INTO servers (id, name, heartbeat) VALUES ('a', 'b', 3)"))
-            await connection.execute(tasks.insert().values(ROW))
+        first = sa.text("INSERT INTO servers (id, name, heartbeat) VALUES ('a', 'b', 3)")
+        await execute(database, first, tasks.insert().values(ROW))
         await database.close()
         await database.open()
-        async with database.read() as connection:
-            assert (await connection.execute(servers.select())).all() == [("a", "b", 3)]
-            (row,) = (await connection.execute(tasks.select())).mappings()
-            assert {name: row[name] for name in ROW} == ROW
+        assert await rows(database, servers.select()) == [("a", "b", 3)]
+        (row,) = await rows(database, tasks.select())
+        assert {name: row._mapping[name] for name in ROW} == ROW
 
 
 async def test_one_active_task_per_name(url: DatabaseUrl) -> None:
     async with opened(url) as database:
-        async with database.begin() as connection:
-            await connection.execute(tasks.insert().values({**ROW, "end_time": 5}))
-            await connection.execute(tasks.insert().values({**ROW, "end_time": 6}))
-            await connection.execute(tasks.insert().values(ROW))
-            await connection.execute(tasks.insert().values({**ROW, "room_id": "other"}))
+        several: list[dict[str, Any]] = [{"end_time": 5}, {"end_time": 6}, {}, {"room_id": "other"}]
+        await execute(database, *(tasks.insert().values({**ROW, **one}) for one in several))
         with pytest.raises(IntegrityError) as caught:
-            async with database.begin() as connection:
-                await connection.execute(tasks.insert().values(ROW))
+            await execute(database, tasks.insert().values({**ROW, "room_id": "third"}), tasks.insert().values(ROW))
         assert "the-stream-key" not in str(caught.value)
-        async with database.begin() as connection:
-            statement = database.insert(tasks).values(ROW).on_conflict_do_nothing().returning(tasks.c.id)
-            assert (await connection.execute(statement)).first() is None
-        async with database.read() as connection:
-            assert await connection.scalar(sa.select(sa.func.count()).select_from(tasks)) == 4
+        statement = database.insert(tasks).values(ROW).on_conflict_do_nothing().returning(tasks.c.id)
+        assert await database.write(lambda connection: connection.execute(statement).first()) is None
+        assert len(await rows(database, tasks.select())) == 4, "what was before the error is rolled back with it"
 
 
 async def test_processes_that_migrate_at_once_wait_for_each_other(shared_url: DatabaseUrl) -> None:
@@ -140,33 +137,57 @@ async def test_processes_that_migrate_at_once_wait_for_each_other(shared_url: Da
     several = [Database(shared_url) for _ in range(4)]
     await asyncio.gather(*(database.open() for database in several))
     for database in several:
-        async with database.read() as connection:
-            assert (await connection.execute(servers.select())).all() == []
+        assert await rows(database, servers.select()) == []
         await database.close()
 
 
 async def test_what_is_read_waits_for_no_writer(shared_url: DatabaseUrl) -> None:
+    async def look() -> int:
+        driver = SQLite(shared_url) if shared_url.is_sqlite else PostgreSQL(shared_url)
+        try:
+            return await driver.read(lambda connection: len(connection.execute(servers.select()).all()))
+        finally:
+            await driver.close()
+
+    def write(connection: sa.Connection) -> int:
+        connection.execute(servers.insert().values(id="a", heartbeat=1))
+        with ThreadPoolExecutor(1) as elsewhere:
+            return elsewhere.submit(asyncio.run, look()).result(10)
+
     async with opened(shared_url) as database:
-        async with database.begin() as writer:
-            await writer.execute(servers.insert().values(id="a", heartbeat=1))
-            async with database.read() as reader:
-                assert (await reader.execute(servers.select())).all() == []
-        async with database.read() as reader:
-            assert len((await reader.execute(servers.select())).all()) == 1
+        assert await database.write(write) == 0
+        assert await look() == 1
+
+
+async def test_who_stops_waiting_leaves_a_whole_transaction(tmp_path: Path) -> None:
+    async with opened(DatabaseUrl.file(tmp_path / "relay.db")) as database:
+        begun, go_on = threading.Event(), threading.Event()
+
+        def write(connection: sa.Connection) -> None:
+            begun.set()
+            go_on.wait(10)
+            connection.execute(servers.insert().values(id="a", heartbeat=1))
+
+        writing = asyncio.create_task(database.write(write))
+        await eventually(begun.is_set)
+        writing.cancel()
+        await asyncio.wait([writing])
+        go_on.set()
+        await execute(database, servers.insert().values(id="b", heartbeat=1))
+        assert len(await rows(database, servers.select())) == 2
 
 
 async def test_the_clock_that_servers_share(url: DatabaseUrl) -> None:
-    async with opened(url) as database, database.read() as connection:
-        now = await connection.scalar(sa.select(database.now(1_700_000_000_000)))
-        assert now is not None
+    async with opened(url) as database:
+        ((now,),) = await rows(database, sa.select(database.now(1_700_000_000_000)))
         assert now == 1_700_000_000_000 if url.is_sqlite else now > 1_700_000_000_000
 
 
 async def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "new" / "relay.db"
     for _ in range(2):
-        async with opened(DatabaseUrl.file(path)) as database, database.begin() as connection:
-            await connection.execute(servers.delete())
+        async with opened(DatabaseUrl.file(path)) as database:
+            await execute(database, servers.delete())
             for file in path.parent.iterdir():
                 assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
         path.chmod(0o644)

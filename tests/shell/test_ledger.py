@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from relay.app.server import wall_clock
 from relay.core.ident import RoomKey, StreamKey, TaskKey
@@ -18,7 +17,8 @@ from relay.core.task import Lease, State, StopReason, TaskSpec
 from relay.engine import ledger as ledger_module
 from relay.engine.batch import MAX_STEPS
 from relay.engine.changes import TaskChange
-from relay.engine.database import Database, DatabaseUnavailable, DatabaseUrl
+from relay.engine.database import Database, DatabaseUnavailable
+from relay.engine.database_url import DatabaseUrl
 from relay.engine.ledger import Ledger
 from relay.engine.orders import Abandon, Order, Resume
 from relay.engine.records import HISTORY, PRUNED_AT_ONCE
@@ -26,6 +26,7 @@ from relay.engine.schema import metadata, servers, tasks
 from relay.engine.servers import LEASE
 from tests.support.eventually import eventually
 from tests.support.postgres import postgres
+from tests.support.sql import execute, rows
 
 ROOM = RoomKey("app", "room")
 HOUR = 3600 * 1000
@@ -45,19 +46,14 @@ class Listener:
     """Keeps what it was told, and fails when it is told to."""
 
     def __init__(self) -> None:
-        self.changes: list[TaskChange] = []
         self.committed: list[TaskChange] = []
         self.failing = False
 
-    async def record(self, connection: AsyncConnection, changes: Sequence[TaskChange]) -> None:
+    def record(self, connection: sa.Connection, changes: Sequence[TaskChange]) -> Callable[[], None]:
         assert connection.in_transaction()
         if self.failing:
             raise ValueError("the listener failed")
-        self.changes = list(changes)
-
-    def recorded(self, connection: AsyncConnection) -> None:
-        self.committed += self.changes
-        self.changes = []
+        return lambda: self.committed.extend(changes)
 
 
 @dataclass(slots=True)
@@ -133,9 +129,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> DatabaseUrl:
 async def _empty(url: DatabaseUrl) -> None:
     database = Database(url)
     await database.open()
-    async with database.begin() as connection:
-        for table in metadata.sorted_tables:
-            await connection.execute(table.delete())
+    await execute(database, *(table.delete() for table in metadata.sorted_tables))
     await database.close()
 
 
@@ -289,8 +283,7 @@ async def test_a_server_that_starts_again_goes_on(url: DatabaseUrl, wall: Wall) 
     killed.ledger.save(replace(ended, state=State.STOPPING, stop_reason=StopReason.BY_API, end_time=wall.now))
     await killed.ledger.flush(ended.id)
     if not url.is_sqlite:  # whose clock is not ours
-        async with opened(killed).begin() as connection:
-            await connection.execute(servers.update().values(heartbeat=wall.now))
+        await execute(opened(killed), servers.update().values(heartbeat=wall.now))
     await killed.kill()
     wall.now += 42_000
     async with serving(url, wall, "place") as server:
@@ -328,17 +321,18 @@ async def test_a_survivor_takes_over(url: DatabaseUrl) -> None:
         assert (order.lease.id, order.lease.generation, order.lease.has_pushed) == (task.id, 2, True)
         assert loop.time() - died >= LEASE - 1.5
         assert (await survivor.find()).state is State.WAITING  # type: ignore[union-attr]
-        async with opened(survivor).read() as connection:
-            assert len((await connection.execute(servers.select())).all()) == 1
+        assert len(await rows(opened(survivor), servers.select())) == 1
 
 
 async def test_a_server_taken_for_dead_keeps_what_nobody_has_taken(url: DatabaseUrl, wall: Wall) -> None:
     async with serving(url, wall, "place") as server:
         kept, lost = await server.start("kept"), await server.start("lost")
-        async with opened(server).begin() as connection:
-            await connection.execute(servers.delete())
-            await connection.execute(tasks.update().where(tasks.c.id == lost.id).values(owner="another", generation=2))
-            await connection.execute(servers.insert().values(id="another", heartbeat=2**60))
+        await execute(
+            opened(server),
+            servers.delete(),
+            tasks.update().where(tasks.c.id == lost.id).values(owner="another", generation=2),
+            servers.insert().values(id="another", heartbeat=2**60),
+        )
         await eventually(lambda: Abandon(lost.spec.key, lost.id) in server.orders, within=5)
         assert server.orders == [Abandon(lost.spec.key, lost.id)]
         server.ledger.save(replace(kept, state=State.CONNECTING))
@@ -355,24 +349,22 @@ async def test_a_server_taken_for_dead_whose_return_fails_at_first(
         rejoin = server.ledger._membership.rejoin
         attempts = []
 
-        async def fails_once(connection: AsyncConnection) -> None:
-            await rejoin(connection)
+        def fails_once(connection: sa.Connection) -> None:
+            rejoin(connection)
             attempts.append(server.ledger.server)
             if len(attempts) == 1:
                 if committed:
-                    await connection.commit()
+                    connection.commit()
                 raise ConnectionResetError("during the commit")
 
         monkeypatch.setattr(server.ledger._membership, "rejoin", fails_once)
-        async with opened(server).begin() as connection:
-            await connection.execute(servers.delete())
+        await execute(opened(server), servers.delete())
         await eventually(lambda: server.ledger.server != before, within=5)
         assert attempts == [before, before]
         server.ledger.save(replace(task, state=State.CONNECTING))
         assert await server.ledger.flush(task.id)
         assert server.orders == []
-        async with opened(server).read() as connection:
-            assert list(await connection.scalars(sa.select(servers.c.id))) == [server.ledger.server]
+        assert await rows(opened(server), sa.select(servers.c.id)) == [(server.ledger.server,)]
 
 
 async def test_what_is_old_is_not_seen_and_then_removed(
@@ -384,22 +376,19 @@ async def test_what_is_old_is_not_seen_and_then_removed(
         task = await server.start("ended")
         server.ledger.save(replace(task, state=State.STOPPED, stop_reason=StopReason.BY_API, end_time=wall.now))
         await server.ledger.flush(task.id)
-        async with opened(server).begin() as connection:
-            row = (await connection.execute(tasks.select().where(tasks.c.id == task.id))).mappings().one()
-            copies = [{**row, "id": task.id + number, "task_id": "copy"} for number in range(1, PRUNED_AT_ONCE + 5)]
-            await connection.execute(tasks.insert(), copies)
+        (row,) = await rows(opened(server), tasks.select().where(tasks.c.id == task.id))
+        copies = [
+            {**row._mapping, "id": task.id + number, "task_id": "copy"} for number in range(1, PRUNED_AT_ONCE + 5)
+        ]
+        await opened(server).write(lambda connection: connection.execute(tasks.insert(), copies).close())
         wall.now += HISTORY
         assert await server.find("ended") is not None
         wall.now += 1
         assert await server.find("ended") is None
         assert await server.find("long") == long, "an active one is seen as long as it is active"
 
-        async def left() -> int:
-            async with opened(server).read() as connection:
-                return await connection.scalar(sa.select(sa.func.count()).select_from(tasks)) or 0
-
         async def pruned() -> bool:
-            return await left() == 1
+            return len(await rows(opened(server), tasks.select())) == 1
 
         await eventually(pruned)
 
@@ -411,9 +400,8 @@ async def test_a_database_that_goes_and_comes(postgres_url: str, wall: Wall) -> 
         task = await server.start()
         database = Database(url)
         await database.open()
-        async with database.begin() as connection:
-            others = "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
-            await connection.execute(sa.text(f"SELECT pg_terminate_backend(pid) {others}"))
+        others = "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        await execute(database, sa.text(f"SELECT pg_terminate_backend(pid) {others}"))
         await database.close()
         server.ledger.save(connecting := replace(task, state=State.CONNECTING))
         await eventually(lambda: server.ledger._recorded.get(task.id) == connecting)

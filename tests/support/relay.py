@@ -15,7 +15,8 @@ from relay.api.receivers import Receivers
 from relay.app.server import make_engine, running, wall_clock
 from relay.app.workers import Workers
 from relay.core.snapshot import TaskSnapshot
-from relay.engine.database import Database, DatabaseUrl
+from relay.engine.database import Database
+from relay.engine.database_url import DatabaseUrl
 from relay.engine.fleet import Fleet
 from relay.engine.outbox import Outbox
 from relay.net.destinations import Destinations
