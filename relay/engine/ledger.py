@@ -29,8 +29,6 @@ LOOK = 0.5
 """Seconds from one look at what other servers have written to the next."""
 PRUNE = 60.0
 """Seconds from one removal of what is too old to be seen to the next."""
-SPACING = 0.006
-"""Seconds from one transaction to the next: under load several Starts and Stops share one, and its cost."""
 PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds after so many failures of the database in a row."""
 CLOSE_TIME = 3.0
@@ -187,18 +185,14 @@ class Ledger:
     # writing
 
     async def _write(self) -> None:
-        written = 0.0
         while True:
             due = min(self._next_look, self._next_prune)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(due):
                     await self._work.wait()
-            if (early := written + SPACING - self._loop.time()) > 0:
-                await asyncio.sleep(early)
             self._work.clear()
             try:
                 if self._pending:
-                    written = self._loop.time()
                     await self._write_batch()
                 elif self._closing:
                     return
