@@ -84,15 +84,21 @@ def _transport_extension(accepted: AcceptedSection) -> int | None:
     return accepted.section.extension(twcc.URI) if "transport-cc" in accepted.codec.feedback else None
 
 
-def decide(text: str, enhanced: Collection[str] = ()) -> Decision:
+def decide(text: str, enhanced: Collection[str] = (), *, choosing: bool = False) -> Decision:
     """`OfferMalformed` (400) or `OfferRefused` (406), each with what to do about it. `enhanced`: video codecs taken
-    besides H.264, names as in `relay.core.codecs`."""
+    besides H.264, names as in `relay.core.codecs`. `choosing`: of several sections of a kind, the first is taken."""
     offer = sdp.parse_session(text)
-    accepted = tuple(
-        _accept(index, section, enhanced)
+    sent = [
+        (index, section)
         for index, section in enumerate(offer.media)
         if bundle.is_offered(section) and section.direction in ("sendonly", "sendrecv")
-    )
+    ]
+    if choosing:
+        first: dict[str, tuple[int, sdp.Section]] = {}
+        for index, section in sent:
+            first.setdefault(section.kind, (index, section))
+        sent = list(first.values())
+    accepted = tuple(_accept(index, section, enhanced) for index, section in sent)
     if not accepted:
         _refuse_nothing_sent(offer)
     for kind, source in (("video", "camera"), ("audio", "microphone")):

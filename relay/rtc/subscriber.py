@@ -84,8 +84,8 @@ class SubscriberSession(ReceivingSession):
 
 
 async def _answer(offer: str, transport: Transport, resource: Resource, settings: RtcSettings) -> Decision:
-    """Answers a server's counter-offer, as a publisher's offer is answered."""
-    decision = decide(offer, settings.enhanced_codecs)
+    """Answers a server's counter-offer, as a publisher's offer is answered; a server has more to offer."""
+    decision = decide(offer, settings.enhanced_codecs, choosing=True)
     local = await transport.gather()
     await resource.answer(
         write_answer(decision, local, session_id=secrets.randbits(62), max_video_bitrate=settings.max_video_bitrate)

@@ -11,7 +11,7 @@ from relay.core.egress import ANY, PUBLIC, EgressPolicy
 from relay.core.subscription import Outcome, outcome_of
 from relay.core.whep_source import Endpoint
 from relay.net.destinations import Destinations
-from relay.rtc import whep
+from relay.rtc import sdp, whep
 from relay.rtc.subscriber import SubscriberSession
 from relay.rtc.whep import Resource, SubscribeError, WhepClient
 from tests.support.eventually import eventually
@@ -264,6 +264,33 @@ async def test_what_comes_to_nothing_is_given_up_and_the_server_told(body: str, 
         assert caught.value.outcome is outcome
         assert [request.method for request in server.requests] == ["POST", "DELETE"]
         await eventually(lambda: nothing_more(before), what="nothing left open")
+
+
+async def test_of_a_counter_offer_with_two_cameras_the_first_is_taken() -> None:
+    """As the example of draft-ietf-wish-whep has it, with a data channel beside them."""
+    video = ONE_EACH[ONE_EACH.index("m=video") :]
+    more = video.replace("a=mid:1", "a=mid:2") + "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:3\r\n"
+    body = (ONE_EACH + more).replace("BUNDLE 0 1", "BUNDLE 0 1 2 3").replace("setup:passive", "setup:actpass")
+
+    def answer(request: Request) -> Response:
+        if request.method == "POST":
+            return Response(406, {**SDP, "location": "/1"}, body.encode())
+        return Response(204, {}, b"")
+
+    settings = dataclasses.replace(LOOPBACK, connect_timeout=0.2)
+    async with face(answer) as server:
+        with pytest.raises(SubscribeError, match="not connected"):
+            await SubscriberSession.subscribe(server.client, server.endpoint(), settings=settings)
+        assert [request.method for request in server.requests] == ["POST", "PATCH", "DELETE"]
+        answered = sdp.parse_session(server.requests[1].body.decode())
+    assert answered.bundle() == ("0", "1")
+    assert [(part.kind, part.port > 0) for part in answered.media] == [
+        ("audio", True),
+        ("video", True),
+        ("video", False),
+        ("application", False),
+    ]
+    assert answered.media[1].direction == "recvonly"
 
 
 async def test_an_attempt_that_is_cancelled_leaves_nothing() -> None:
