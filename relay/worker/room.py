@@ -37,6 +37,10 @@ class Room:
         """The stream is published here, or a task waits for it."""
         return key in self._places
 
+    def has_publisher(self, key: StreamKey) -> bool:
+        place = self._places.get(key)
+        return place is not None and place.session is not None
+
     @property
     def session_count(self) -> int:
         return sum(place.session_count for place in self._places.values())

@@ -154,8 +154,10 @@ class Worker:
         # A publisher that comes back belongs to what runs: turned away, it would end a push.
         if (room is None or not room.knows(key)) and (refusal := self._refusal()):
             raise NotTakingWork(refusal)
-        sessions = sum(room.session_count for room in self._rooms.values())
-        if sessions >= self.settings.max_sessions:
+        others = sum(other.session_count for other in self._rooms.values())
+        if room is not None and room.has_publisher(key):
+            others -= 1  # it takes that one's place
+        if others >= self.settings.max_sessions:
             raise NotTakingWork(f"this relay takes {self.settings.max_sessions} publishers at once; try again later")
         return await self._room(key.room).publish(key, offer)
 

@@ -11,6 +11,7 @@ from relay.worker.settings import WorkerSettings
 from relay.worker.worker import Worker, WorkerFull
 from tests.support.eventually import eventually
 from tests.support.relay import APP, LOOPBACK, ROOM, Relay, running_relay
+from tests.unit.rtc.offers import offer
 
 NOWHERE = "rtmp://127.0.0.1:9/live/key"
 BUSY = WorkerSettings(rtc=LOOPBACK, max_cpu_share=1e-6)
@@ -69,6 +70,19 @@ async def test_a_repeated_start_is_told_that_the_task_runs_also_where_there_is_n
         assert await relay.start(NOWHERE) == "ok"
         assert (await start_late(relay))[0] == 429
         assert await relay.start(NOWHERE) == ALREADY_STARTED
+
+
+async def test_a_publisher_that_comes_back_takes_its_own_place_where_all_are_taken() -> None:
+    """Its old session may seem alive for half a minute."""
+    headers = {"Content-Type": "application/sdp"}
+    async with running_relay(WorkerSettings(rtc=LOOPBACK, max_sessions=1)) as relay:
+        for _ in range(2):
+            joined = await relay.client.post(relay.whip_url(), content=offer("cr-basic"), headers=headers)
+            assert joined.status_code == 201, joined.text
+            refused = await relay.client.post(relay.whip_url("other"), content=offer("cr-basic"), headers=headers)
+            assert refused.status_code == 503
+            assert "1 publishers at once" in refused.json()["detail"]
+            assert relay.engine.stats().publishers == 1
 
 
 async def test_a_draining_relay_lets_nobody_in_and_ends_nothing() -> None:
