@@ -5,6 +5,7 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+import structlog
 
 from relay.cli.measure import (
     AAC_LC,
@@ -28,6 +29,8 @@ from tests.support.nginx import Nginx
 from tests.support.recording import assert_decodes
 from tests.support.relay import InlineRelay, running_relay
 from tests.support.whep_server import WhepServer, whep_server
+
+log = structlog.get_logger(__name__)
 
 pytestmark = pytest.mark.alone
 
@@ -115,7 +118,9 @@ async def test_absent_there_silent_gone_and_back(cdn: Nginx, tmp_path: Path) -> 
         assert await relay.states() == (2, 1, "")
 
         server.say("present")
-        await eventually(lambda: pushing(relay), within=20)
+        appeared = time.monotonic()
+        await eventually(lambda: pushing(relay), within=20, every=0.005)
+        log.info("pushing", seconds=time.monotonic() - appeared)
         await sound(relay, 1)
         server.say("silent")
         await eventually(lambda: server.asked(201) == 2, within=8, what="another session beside the silent one")
@@ -126,7 +131,9 @@ async def test_absent_there_silent_gone_and_back(cdn: Nginx, tmp_path: Path) -> 
         await server.kill()
         await eventually(lambda: idle(relay), within=8, what="the idle clock runs")
         async with whep_server(second, port=server.port) as server:
-            await eventually(lambda: heard(relay), within=20, what="found again")
+            returned = time.monotonic()
+            await eventually(lambda: heard(relay), within=20, every=0.005, what="found again")
+            log.info("pushing again", seconds=time.monotonic() - returned)
             await sound(relay, 1)
             assert await pushing(relay)
             assert cdn.calls("story") == ["publish"]
