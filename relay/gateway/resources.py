@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
+from starlette.requests import ClientDisconnect
 
 from relay.core.ident import StreamKey, StreamType, is_ident
 from relay.core.offer import Answered, OfferMalformed, UnknownSession
@@ -175,10 +176,13 @@ async def _body(request: Request, content_type: str) -> str:
     if given != content_type:
         raise Problem(415, f"Content-Type must be {content_type}.", {_ACCEPT[content_type]: content_type})
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise Problem(413, f"The body is longer than {MAX_BODY} bytes.")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY:
+                raise Problem(413, f"The body is longer than {MAX_BODY} bytes.")
+    except ClientDisconnect:
+        raise Problem(400, "The body ended before its time.") from None  # for the books: nobody hears it
     try:
         return body.decode()
     except UnicodeDecodeError:

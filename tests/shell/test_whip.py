@@ -242,3 +242,21 @@ def test_the_token_is_passed_on() -> None:
             assert {key for _, key in seen} == {StreamKey("app", "room", "user")}
 
     asyncio.run(run())
+
+
+async def test_a_client_that_hangs_up_amid_its_offer_is_no_error() -> None:
+    """Of the server's, which would log a trace for each."""
+    app = FastAPI()
+    app.include_router(make_router(SmallEngine(Ticker(), LOOPBACK)))
+    messages = [{"type": "http.request", "body": b"v=0", "more_body": True}, {"type": "http.disconnect"}]
+
+    async def receive() -> dict[str, object]:
+        return messages.pop(0)
+
+    async def send(message: object) -> None:
+        """Nobody hears it."""
+
+    headers = [(b"content-type", b"application/sdp"), (b"content-length", b"1000")]
+    scope = {"type": "http", "method": "POST", "path": "/whip/app/room/user", "query_string": b"", "headers": headers}
+    await app(scope, receive, send)
+    assert messages == []
