@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import httpx
 
 from relay import __version__
+from relay.net.cookies import no_cookies
 from relay.net.resolver import Resolver
 
 MAX_ANSWER = 16 * 1024
@@ -42,6 +43,7 @@ class Webhook:
             headers={**HEADERS, "Host": self._url.netloc.decode()},
             verify=tls,
             trust_env=False,
+            cookies=no_cookies(),
         )
 
     async def close(self) -> None:

@@ -17,6 +17,7 @@ import httpx
 from relay.core.egress import ForbiddenAddress
 from relay.core.subscription import Outcome, outcome_of
 from relay.core.whep_source import Endpoint
+from relay.net.cookies import no_cookies
 from relay.net.destinations import Destinations
 from relay.rtc.sdp import MAX_SDP
 
@@ -70,7 +71,9 @@ class WhepClient:
         timeout = httpx.Timeout(EXCHANGE_TIMEOUT, connect=CONNECT_TIMEOUT)
         # As many as there are streams: a server that says nothing must not keep those of another waiting.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=_KEPT)
-        self._http = httpx.AsyncClient(timeout=timeout, limits=limits, verify=_tls(), follow_redirects=False)
+        self._http = httpx.AsyncClient(
+            timeout=timeout, limits=limits, verify=_tls(), follow_redirects=False, cookies=no_cookies()
+        )
         self._destinations = destinations
 
     async def close(self) -> None:

@@ -153,6 +153,14 @@ async def test_a_server_that_says_nothing_to_many_keeps_nobody_from_another() ->
         assert {type(attempt.exception()) for attempt in lost} == {SubscribeError}
 
 
+async def test_what_a_server_sets_for_one_stream_is_not_shown_for_another() -> None:
+    """Cookies: they would tie sessions together, and could be any number."""
+    async with face(lambda request: Response(201, {**SDP, "set-cookie": "session=1"}, b"v=0")) as server:
+        for _ in range(2):
+            await server.client.post_offer(server.endpoint(), "v=0")
+        assert ["cookie" in request.headers for request in server.requests] == [False, False]
+
+
 async def test_nobody_there() -> None:
     async with face(lambda request: Response(201, SDP, b"v=0")) as server:
         url = server.url
