@@ -29,8 +29,9 @@ AUDIO_DELAY = AUDIO_LAG + 0.05
 """Seconds from a sound's time to its way out: silence has taken its place by then (`AUDIO_LAG` and the encoder's
 lookahead), so sound goes out evenly whatever the network does. Sent as it comes, it would pause for 0.3 s wherever a
 publisher vanishes, mutes with DTX or loses a packet, and a player that is nearer to live than that would stall."""
-AUDIO_BATCH = 0.08
-"""Seconds of sound from the first packet to the last that are enough to be encoded: a call for each costs half more."""
+AUDIO_BATCH = 0.16
+"""Seconds of sound from the first packet to the last that are enough to be encoded: streams that take turns find the
+processor's caches full of each other's, so turns are long, and short enough for what else the loop serves."""
 AUDIO_HEAD = 0.1
 """Seconds of sound before a push begins, since the first picture's time is a little before its arrival."""
 

@@ -27,8 +27,9 @@ from rich.table import Table
 from relay.core.media import OpusPacket
 from relay.core.opus import RATE, joined
 from relay.push.transcode import AAC_RATE, AAC_SAMPLES, CoderName, Transcoder
-from relay.push.transcode.codecs import Resampler, open_decoder
+from relay.push.transcode.codecs import OpusDecoder, Resampler
 from relay.push.transcode.coders import Coder, PlainCoder, make_coder
+from relay.push.transcode.pcm import SAMPLE
 from tests.support.coding import alike, at_aac_rate, decode, frames
 from tests.support.programme import PROGRAMME, Sound
 from tests.support.quality import segmental_snr, snr, spectral_distance
@@ -131,25 +132,24 @@ def way(name: CoderName, programme: str, sound: Sound, repeats: int) -> Way:
     packets = as_opus(sound)
     batches = [packets[at : at + BATCH] for at in range(0, len(packets) - BATCH + 1, BATCH)]
     seconds = len(batches) * BATCH * 0.02
-    decoded: list[av.AudioFrame] = []
-    resampled: list[av.AudioFrame] = []
+    decoded: list[bytes] = []
+    resampled: list[list[bytes]] = []
 
     def decoding() -> None:
-        decoder = open_decoder()
+        decoder = OpusDecoder()
         try:
             data = [joined([packet.data for packet in batch]) for batch in batches]
         except ValueError:  # one that the encoder made of several frames
             data = [packet.data for packet in packets]
-        decoded[:] = [frame for one in data for frame in decoder.decode(av.Packet(one))]
+        decoded[:] = [frame for one in data if (frame := decoder.decode(one)) is not None]
 
     def resampling() -> None:
         resampler = Resampler(make_coder(name, 128_000).mix)
         resampled[:] = []
         position = 0
         for frame in decoded:
-            frame.pts, frame.time_base = position, Fraction(1, RATE)
-            position += frame.samples
-            resampled.extend(resampler.resample(frame))
+            resampled.append(resampler.resample(frame, position))
+            position += len(frame) // SAMPLE
 
     def coding() -> None:
         coder = make_coder(name, 128_000)

@@ -12,8 +12,8 @@ from relay.push.transcode import AAC_RATE, AAC_SAMPLES, Transcoder
 from tests.support.sound import opus, timed
 
 FRAME = AAC_SAMPLES / AAC_RATE
-LOOKAHEAD = 0.06
-"""Seconds of sound that the encoder keeps."""
+LOOKAHEAD = 3 * FRAME
+"""Seconds of sound that the encoder keeps at most: two frames, and one that is not whole."""
 
 
 class Taker:
@@ -36,7 +36,7 @@ def test_sound_that_waits_for_its_batch_is_not_lost_at_the_end() -> None:
     stream, feed, taker = fed()
     for packet in timed(opus("0.5*sin(2*PI*440*t)", 0.6)):
         stream.deliver(packet)
-        if packet.time > 0.4 and len(feed._opus) == 4:
+        if packet.time > 0.3 and len(feed._opus) == 4:
             break
         feed.tick(packet.arrival)
     assert len(feed._opus) == 4

@@ -22,17 +22,13 @@ def at_aac_rate(sound: Sound) -> Sound:
     return np.concatenate([piece.to_ndarray() for piece in resampler.resample(frame)], axis=1)
 
 
-def frames(coder: Coder, sound: Sound, size: int = BATCH) -> list[av.AudioFrame]:
+def frames(coder: Coder, sound: Sound, size: int = BATCH) -> list[list[bytes]]:
     """`sound` (44.1 kHz) as the resampler would give it to `coder`."""
-    left, right = sound
-    planes = np.stack([left / 4, right / 4, (left + right) / 8] if coder.mix else [left, right]).astype(np.float32)
-    made = []
-    for start in range(0, planes.shape[1] - size + 1, size):
-        piece = np.ascontiguousarray(planes[:, start : start + size])
-        frame = av.AudioFrame.from_ndarray(piece, format="fltp", layout="2.1" if coder.mix else "stereo")
-        frame.sample_rate = AAC_RATE
-        made.append(frame)
-    return made
+    planes = (np.array(coder.mix) @ sound).astype("<f4")
+    return [
+        [plane[start : start + size].tobytes() for plane in planes]
+        for start in range(0, planes.shape[1] - size + 1, size)
+    ]
 
 
 def code(coder: Coder, sound: Sound, size: int = BATCH) -> list[bytes]:

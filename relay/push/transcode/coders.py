@@ -8,16 +8,12 @@ of them make a pair, left and right. Where both are the same, one is enough (mos
 
 from array import array
 from collections import deque
-from fractions import Fraction
+from collections.abc import Sequence
 from operator import add, mul, sub
 from typing import Literal, Protocol
 
-import av
-from av.audio.codeccontext import AudioCodecContext
-from av.codec.context import Flags
-
-from relay.core.aac import FRAME_SAMPLES, LC, SILENCE, AudioSpecificConfig, ChannelStream, mid_pair, pair
-from relay.push.transcode.codecs import AAC_RATE
+from relay.core.aac import LC, SILENCE, AudioSpecificConfig, ChannelStream, mid_pair, pair
+from relay.push.transcode.codecs import AAC_RATE, BLOCK, AacEncoder
 
 CoderName = Literal["paired", "twoloop", "fast"]
 DEFAULT_CODER: CoderName = "paired"
@@ -25,8 +21,6 @@ DEFAULT_BIT_RATE = 128_000
 
 _NO_SBR = bytes.fromhex("56e500")
 """The AudioSpecificConfig's extension that says so: players need not wait for it (ISO/IEC 14496-3, 1.6.6.1)."""
-_BLOCK = FRAME_SAMPLES * 4
-"""Bytes of one channel of a frame, as floats."""
 _HEADROOM = 8
 """Steps of 1.5 dB: a quarter of the amplitude."""
 _SPENDING = 1.05
@@ -50,60 +44,70 @@ class Coder(Protocol):
 
     config: bytes
     """AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1)."""
-    mix: str
-    """The channels it wants, of the two there are: arguments of FFmpeg's `pan`; empty: as they are."""
+    mix: Sequence[tuple[float, float]]
+    """The channels it wants: how much of left and right is in each."""
 
-    def encode(self, frame: av.AudioFrame) -> list[bytes]:
-        """Planar floats at 44100 Hz."""
+    def encode(self, planes: Sequence[bytes]) -> list[bytes]:
+        """Floats at 44100 Hz, a plane for each channel."""
 
 
 def make_coder(name: CoderName, bit_rate: int) -> Coder:
     return PairedCoder(bit_rate) if name == "paired" else PlainCoder({"aac_coder": name}, bit_rate)
 
 
+class _Blocks:
+    """Sound of any length, in whole blocks."""
+
+    def __init__(self, channels: int) -> None:
+        self._rest = [b""] * channels
+
+    def take(self, planes: Sequence[bytes]) -> list[bytes]:
+        """Of each channel what makes blocks now; the rest waits."""
+        planes = [rest + plane for rest, plane in zip(self._rest, planes, strict=True)]
+        whole = len(planes[0]) // BLOCK * BLOCK
+        self._rest = [plane[whole:] for plane in planes]
+        return [plane[:whole] for plane in planes]
+
+
 class PlainCoder:
     """FFmpeg's stereo encoder, with options of its own."""
 
-    mix = ""
+    mix: Sequence[tuple[float, float]] = ((1.0, 0.0), (0.0, 1.0))
 
     def __init__(self, options: dict[str, str], bit_rate: int) -> None:
-        self._encoder = _open("stereo", bit_rate, options)
-        self.config = self._encoder.extradata or b""
+        self._encoder = AacEncoder(2, bit_rate, options)
+        self._blocks = _Blocks(2)
+        self.config = self._encoder.config
 
-    def encode(self, frame: av.AudioFrame) -> list[bytes]:
-        frame.pts = None
-        return list(map(bytes, self._encoder.encode(frame)))
+    def encode(self, planes: Sequence[bytes]) -> list[bytes]:
+        return self._encoder.encode(*self._blocks.take(planes))
 
 
 class PairedCoder:
     """Mono encoders under constant quality: one pass over each block, about `bit_rate` the most that is spent."""
 
-    mix = "3c|c0=0.25*c0|c1=0.25*c1|c2=0.125*c0+0.125*c1"
+    mix: Sequence[tuple[float, float]] = ((0.25, 0.0), (0.0, 0.25), (0.125, 0.125))
     """Left, right and mid."""
 
     def __init__(self, bit_rate: int) -> None:
         self.config = AudioSpecificConfig(LC, AAC_RATE, 2).encode() + _NO_SBR
         self._bit_rate = bit_rate
-        self._rest = [b"", b"", b""]
-        self._mids: deque[bytes] = deque([bytes(_BLOCK)] * _MEMORY, maxlen=_MEMORY)
+        self._blocks = _Blocks(3)
+        self._mids: deque[bytes] = deque([bytes(BLOCK)] * _MEMORY, maxlen=_MEMORY)
         """What was fed last, as one channel."""
-        self._encoders: list[AudioCodecContext] = []
+        self._encoders: list[AacEncoder] = []
         self._hold = 0  # blocks until one channel is enough
         self._quiet = _QUIET  # blocks of silence in a row
         self._steady = True  # the last window was long, and so may be the next
         self._begun = False
 
-    def encode(self, frame: av.AudioFrame) -> list[bytes]:
-        size = frame.samples * 4
-        planes = [rest + bytes(plane)[:size] for rest, plane in zip(self._rest, frame.planes, strict=True)]
-        blocks = len(planes[0]) // _BLOCK
-        whole = blocks * _BLOCK
-        self._rest = [plane[whole:] for plane in planes]
-        if not blocks:
+    def encode(self, planes: Sequence[bytes]) -> list[bytes]:
+        left, right, mid = self._blocks.take(planes)
+        whole = len(mid)
+        if not whole:
             return []
-        left, right, mid = (plane[:whole] for plane in planes)
-        units = self._units(left, right, mid, blocks)
-        self._mids.extend(mid[at : at + _BLOCK] for at in range(max(0, whole - _MEMORY * _BLOCK), whole, _BLOCK))
+        units = self._units(left, right, mid, whole // BLOCK)
+        self._mids.extend(mid[at : at + BLOCK] for at in range(max(0, whole - _MEMORY * BLOCK), whole, BLOCK))
         if not self._begun:
             # An encoder that begins with memory gives one unit more than one that begins without.
             self._begun = True
@@ -138,9 +142,9 @@ class PairedCoder:
             self._encoders = [_open_mono(self._bit_rate, len(sounds)) for _ in sounds]
             memory = b"".join(self._mids)
             for encoder in self._encoders:
-                encoder.encode(_mono(memory))
+                encoder.encode(memory)
         return [
-            [ChannelStream.parse(bytes(unit)).louder(_HEADROOM) for unit in encoder.encode(_mono(sound))]
+            [ChannelStream.parse(unit).louder(_HEADROOM) for unit in encoder.encode(sound)]
             for encoder, sound in zip(self._encoders, sounds, strict=True)
         ]
 
@@ -156,36 +160,15 @@ def _differ(left: bytes, right: bytes) -> bool:
     return difference > _NARROW * float(sum(map(mul, sums, sums)))
 
 
-def _mono(sound: bytes) -> av.AudioFrame:
-    frame = av.AudioFrame("fltp", "mono", len(sound) // 4)
-    frame.sample_rate = AAC_RATE
-    frame.planes[0].update(sound)
-    return frame
-
-
-def _open_mono(bit_rate: int, channels: int) -> AudioCodecContext:
+def _open_mono(bit_rate: int, channels: int) -> AacEncoder:
     """One of `channels` encoders. Noise substitution, intensity stereo and noise shaping are off: see `core.aac`."""
     options = {"aac_coder": "fast", "aac_tns": "0", "aac_pns": "0", "aac_is": "0"}
     # Under constant quality no frame is coded anew because it came out too small: what 120 means is `bit_rate`.
     options |= {"flags": "+bitexact+qscale", "global_quality": "120", "cutoff": str(_bandwidth(bit_rate))}
-    return _open("mono", round(bit_rate * _SPENDING / channels), options)
+    return AacEncoder(1, round(bit_rate * _SPENDING / channels), options)
 
 
 def _bandwidth(bit_rate: int) -> int:
     """Hertz, as FFmpeg chooses it for a stereo encoder."""
     each = bit_rate // 2
     return min(max(each // 5, each * 15 // 32 - 5500), 3000 + each // 4, 12000 + each // 16, 20000)
-
-
-def _open(layout: str, bit_rate: int, options: dict[str, str]) -> AudioCodecContext:
-    encoder = av.CodecContext.create("aac", "w")
-    encoder.sample_rate = AAC_RATE
-    encoder.layout = layout
-    encoder.format = "fltp"
-    encoder.bit_rate = bit_rate
-    encoder.time_base = Fraction(1, AAC_RATE)
-    encoder.thread_count = 1
-    encoder.options = options
-    encoder.flags |= Flags.global_header
-    encoder.open()
-    return encoder

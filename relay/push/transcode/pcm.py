@@ -1,4 +1,4 @@
-"""Decoded sound, 48 kHz, stereo, 16 bits: silence, cuts, and joints without a click.
+"""Decoded sound, 48 kHz, stereo, 16 bits: joints without a click.
 
 All of it works sample by sample and costs accordingly: it is for joints and losses alone.
 """
@@ -7,26 +7,17 @@ from array import array
 from collections.abc import Iterable, Iterator
 from operator import sub
 
-import av
-
 from relay.core.opus import RATE
 
+SAMPLE = 4
+"""Bytes of one, of both channels."""
 _BLEND = RATE // 200
 
 
-def silence(samples: int) -> av.AudioFrame:
-    return _frame(array("h", bytes(samples * 4)))
-
-
-def cut(frame: av.AudioFrame, samples: int) -> av.AudioFrame:
-    """The frame without its first samples."""
-    return _frame(_pcm(frame)[samples * 2 :])
-
-
-def blend(last: av.AudioFrame | None, frame: av.AudioFrame) -> av.AudioFrame:
+def blend(last: bytes | None, frame: bytes) -> bytes:
     """The frame, its first 5 ms faded in over `last` (None: silence), which goes on backwards and fades out."""
-    pcm = _pcm(frame)
-    old = array("h", bytes(_BLEND * 4)) if last is None else _pcm(last)[-_BLEND * 2 :]
+    pcm = array("h", frame)
+    old = array("h", bytes(_BLEND * 4)) if last is None else array("h", last)[-_BLEND * 2 :]
     length = min(len(pcm), len(old)) // 2
     for index in range(length):
         weight = (index + 1) / (length + 1)
@@ -34,23 +25,23 @@ def blend(last: av.AudioFrame | None, frame: av.AudioFrame) -> av.AudioFrame:
             new = pcm[2 * index + channel]
             mirrored = old[len(old) - 2 * (index + 1) + channel]
             pcm[2 * index + channel] = round(mirrored + (new - mirrored) * weight)
-    return _frame(pcm)
+    return pcm.tobytes()
 
 
-def steepest(frames: Iterable[av.AudioFrame]) -> tuple[int, int]:
+def steepest(frames: Iterable[bytes]) -> tuple[int, int]:
     """The largest steps between two samples inside the frames, left and right."""
-    sounds = [_pcm(frame) for frame in frames]
+    sounds = [array("h", frame) for frame in frames]
     left, right = (max((_steepest(sound[channel::2]) for sound in sounds), default=0) for channel in (0, 1))
     return left, right
 
 
-def soften(last: av.AudioFrame, frame: av.AudioFrame, steps: tuple[int, int]) -> av.AudioFrame:
+def soften(last: bytes, frame: bytes, steps: tuple[int, int]) -> bytes:
     """The frame after `last` with no step above `steps`, left and right: what is steeper goes there in several.
 
     A frame whose second half is twice as steep is another sound, which is its own measure. Gives the frame itself
     where nothing is to be changed.
     """
-    edge, pcm = _pcm(last)[-2:], _pcm(frame)
+    edge, pcm = array("h", last)[-2:], array("h", frame)
     changed = False
     for channel, allowed in enumerate(steps):
         sound = pcm[channel::2]
@@ -62,20 +53,9 @@ def soften(last: av.AudioFrame, frame: av.AudioFrame, steps: tuple[int, int]) ->
             for index, sample in enumerate(sound):
                 value += max(-step, min(sample - value, step))
                 pcm[2 * index + channel] = value
-    return _frame(pcm) if changed else frame
+    return pcm.tobytes() if changed else frame
 
 
 def _steepest(sound: "array[int]") -> int:
     steps: Iterator[int] = map(sub, sound[1:], sound)
     return max(map(abs, steps), default=0)
-
-
-def _pcm(frame: av.AudioFrame) -> "array[int]":
-    return array("h", bytes(frame.planes[0])[: frame.samples * 4])
-
-
-def _frame(pcm: "array[int]") -> av.AudioFrame:
-    frame = av.AudioFrame("s16", "stereo", len(pcm) // 2)
-    frame.sample_rate = RATE
-    frame.planes[0].update(pcm.tobytes())
-    return frame

@@ -17,18 +17,14 @@ larger than those before the loss. So there is no step that was not in the sourc
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
-
-import av
 
 from relay.core.aac import FRAME_SAMPLES
 from relay.core.media import OpusPacket
 from relay.core.opus import MAX_SAMPLES, RATE, joined, lost_frame, parse_toc
 from relay.push.transcode import pcm
-from relay.push.transcode.codecs import AAC_RATE, RESAMPLER_DELAY, Resampler, open_decoder
+from relay.push.transcode.codecs import AAC_RATE, FLOAT, RESAMPLER_DELAY, OpusDecoder, Resampler
 from relay.push.transcode.coders import DEFAULT_BIT_RATE, DEFAULT_CODER, CoderName, make_coder
-
-_OPUS_TICK = Fraction(1, RATE)
+from relay.push.transcode.pcm import SAMPLE
 
 _CONCEAL = RATE // 10
 _HARD = RATE // 25
@@ -73,14 +69,14 @@ class Transcoder:
         self.config = self._coder.config
         """AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1)."""
         self.stats = TranscodeStats()
-        self._decoder = open_decoder()
+        self._decoder = OpusDecoder()
         self._resampler = Resampler(self._coder.mix)
         self._start = 0.0
         self._resampled = 0  # samples at 44100 Hz out of the resampler
         self._encoded = -1  # access units out of the coder; the first is priming
         self._next = 0  # position (48 kHz) that follows the last frame, by its own time
         self._next_rtp: int | None = None
-        self._recent: deque[av.AudioFrame] = deque()  # the last sound given; none after silence
+        self._recent: deque[bytes] = deque()  # the last sound given; none after silence
         self._lost = b""  # the packet that makes the decoder conceal one frame
         self._lost_samples = 0
         self._conceal_left = 0
@@ -137,16 +133,17 @@ class Transcoder:
         if first.rtp_time != self._next_rtp or abs(position - self._end()) >= _HARD:
             return False
         try:
-            frame = self._decode(joined([packet.data for packet in run]))
+            frame = self._decoder.decode(joined([packet.data for packet in run]))
         except ValueError:  # one of them is too long to be a packet
             return False
         if frame is None:
             return False
         self.stats.packets += len(run)
         self._next = round(position)
-        self._next_rtp = first.rtp_time + frame.samples
+        samples = len(frame) // SAMPLE
+        self._next_rtp = first.rtp_time + samples
         self._lost = lost_frame(last.data)
-        self._lost_samples = frame.samples // len(run)
+        self._lost_samples = samples // len(run)
         self._give(frame, out)
         return True
 
@@ -175,16 +172,16 @@ class Transcoder:
             self._fill(min(gap, _MAX_FILL), out)
         if step and step != gap:
             self._joint = True
-        frame = self._decode(packet.data)
+        frame = self._decoder.decode(packet.data)
         if frame is None:
             stats.broken += 1
             return
         if gap < 0:
             stats.late += 1
             self._joint = True
-            if frame.samples <= -gap:
+            frame = frame[-gap * SAMPLE :]
+            if not frame:
                 return
-            frame = pcm.cut(frame, -gap)
         self._next = round(position) - min(gap, 0)
         self._next_rtp = packet.rtp_time + toc.samples
         self._lost = lost_frame(packet.data)
@@ -196,7 +193,7 @@ class Transcoder:
         if self._wary > 0:
             softened = pcm.soften(self._recent[-1], frame, self._steps)
             # As long as there is something to soften, the next frame may not begin where this one ends.
-            self._wary = max(self._wary - frame.samples, softened is not frame)
+            self._wary = max(self._wary - len(frame) // SAMPLE, softened is not frame)
             frame = softened
         self._give(frame, out)
 
@@ -205,51 +202,42 @@ class Transcoder:
             self._next_rtp += samples
         while samples >= self._lost_samples and self._conceal_left >= self._lost_samples > 0:
             self._conceal_left -= self._lost_samples
-            frame = self._decode(self._lost)
-            if frame is None or frame.samples > samples:
+            frame = self._decoder.decode(self._lost)
+            if frame is None or len(frame) > samples * SAMPLE:
                 break
             if self._wary <= 0:
                 self._steps = pcm.steepest(self._recent)
             self._wary = _WARY
             frame = pcm.soften(self._recent[-1], frame, self._steps)
             self._give(frame, out)
-            samples -= frame.samples
-            self.stats.concealed += frame.samples / RATE
+            samples -= len(frame) // SAMPLE
+            self.stats.concealed += len(frame) / SAMPLE / RATE
         self._conceal_left = self._conceal_left if samples == 0 else 0
         self.stats.silence += samples / RATE
         while samples > 0:
-            frame = pcm.silence(min(samples, RATE))
+            frame = bytes(min(samples, RATE) * SAMPLE)
             if self._recent:
                 frame = pcm.blend(self._recent[-1], frame)
                 self._recent.clear()
             self._joint = True
             self._wary = 0
             self._encode(frame, out)
-            samples -= frame.samples
+            samples -= len(frame) // SAMPLE
 
-    def _decode(self, data: bytes) -> av.AudioFrame | None:
-        try:
-            frames = self._decoder.decode(av.Packet(data))
-        except av.error.FFmpegError:
-            return None
-        return frames[0] if frames else None
-
-    def _give(self, frame: av.AudioFrame, out: list[AacFrame]) -> None:
+    def _give(self, frame: bytes, out: list[AacFrame]) -> None:
         self._encode(frame, out)
         self._recent.append(frame)
-        while sum(recent.samples for recent in self._recent) >= _MEMORY + self._recent[0].samples:
+        while sum(map(len, self._recent)) >= _MEMORY * SAMPLE + len(self._recent[0]):
             self._recent.popleft()
 
-    def _encode(self, frame: av.AudioFrame, out: list[AacFrame]) -> None:
-        frame.pts = self._next
-        frame.time_base = _OPUS_TICK
-        self._next += frame.samples
-        for piece in self._resampler.resample(frame):
-            self._resampled += piece.samples
-            for unit in self._coder.encode(piece):
-                if self._encoded >= 0:
-                    out.append(AacFrame(unit, self._start + self._encoded * FRAME_SAMPLES / AAC_RATE))
-                self._encoded += 1
+    def _encode(self, frame: bytes, out: list[AacFrame]) -> None:
+        planes = self._resampler.resample(frame, self._next)
+        self._next += len(frame) // SAMPLE
+        self._resampled += len(planes[0]) // FLOAT
+        for unit in self._coder.encode(planes):
+            if self._encoded >= 0:
+                out.append(AacFrame(unit, self._start + self._encoded * FRAME_SAMPLES / AAC_RATE))
+            self._encoded += 1
 
 
 def _runs(packets: Sequence[OpusPacket]) -> list[list[OpusPacket]]:
