@@ -19,6 +19,7 @@ from relay.core.task import Lease, TaskSpec
 from relay.engine.batch import Batch, answer
 from relay.engine.changes import ChangeListener, TaskChange
 from relay.engine.database import Database, DatabaseUnavailable, first_line
+from relay.engine.holdings import Holdings
 from relay.engine.orders import Abandon, Order, Resume
 from relay.engine.records import Records
 from relay.engine.servers import AT_ONCE, BEAT, LEASE, Membership
@@ -32,8 +33,6 @@ PRUNE = 60.0
 PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds after so many failures of the database in a row."""
 CLOSE_TIME = 3.0
-MAX_LOST = 10_000
-"""Tasks of which it is known that they were lost, the newest: a Stop of one may be under way."""
 
 
 @dataclass(slots=True)
@@ -66,12 +65,7 @@ class Ledger:
         self._listeners = listeners
         self._membership = Membership(database, wall, name)
         self._records = Records(database, self._membership, wall)
-        self._recorded: dict[int, TaskSnapshot] = {}
-        """Tasks of this server as the database has them."""
-        self._newest: dict[int, TaskSnapshot] = {}
-        """The same as they are."""
-        self._lost: dict[int, None] = {}
-        """Tasks that were this server's and are no more, without their end having been told by it; in order."""
+        self._holdings = Holdings()
         self._pending = Batch()
         self._work = asyncio.Event()
         self._writing: asyncio.Task[None] | None = None
@@ -137,10 +131,9 @@ class Ledger:
 
     def save(self, snapshot: TaskSnapshot) -> None:
         """What has become of a task of this server; it is written soon."""
-        known = self._newest.get(snapshot.id)
-        if self._frozen or known is None or known.generation != snapshot.generation:
+        if self._frozen or self._holdings.newest(snapshot) is None:
             return
-        self._newest[snapshot.id] = snapshot
+        self._holdings.save(snapshot)
         self._pending.add(snapshot)
         self._work.set()
 
@@ -164,8 +157,8 @@ class Ledger:
 
     def holds(self, run: Lease | TaskSnapshot) -> bool:
         """The task is this server's, by this lease, and has not ended."""
-        known = self._newest.get(run.id)
-        return known is not None and known.active and known.generation == run.generation
+        known = self._holdings.newest(run)
+        return known is not None and known.active
 
     # questions
 
@@ -179,8 +172,7 @@ class Ledger:
         found = await self._database.read(lambda connection: self._records.find(connection, room, task_id, user_id))
         if found is None:
             return None
-        ours = self._newest.get(found.id)
-        return ours if ours is not None and ours.generation == found.generation else found
+        return self._holdings.newest(found) or found
 
     # writing
 
@@ -217,7 +209,7 @@ class Ledger:
         started: list[TaskChange | None] = []
 
         def write(connection: Connection) -> list[TaskChange]:
-            changes, lost[:] = self._records.update(connection, self._recorded, batch.steps)
+            changes, lost[:] = self._records.update(connection, self._holdings.recorded, batch.steps)
             started[:] = self._records.insert(connection, [spec for spec, _ in batch.claims])
             return [*changes, *filter(None, started)]
 
@@ -232,7 +224,7 @@ class Ledger:
         for task in lost:
             self._lose(task)
         for task, flushed in batch.flushes:
-            answer(flushed, task not in self._lost)
+            answer(flushed, not self._holdings.is_lost(task))
         for (spec, claimed), new in zip(batch.claims, started, strict=True):
             lease = new.after.lease(new.time) if new is not None else None
             if not answer(claimed, lease) and lease is not None:
@@ -254,28 +246,17 @@ class Ledger:
         """What is recorded now, of a task of this server."""
         after = change.after
         if after.ended:
-            self._forget(after.id)
-            return
-        self._lost.pop(after.id, None)
-        self._recorded[after.id] = after
-        known = self._newest.get(after.id)
-        if known is None or known.generation != after.generation:
-            self._newest[after.id] = after
+            self._holdings.forget(after.id)
+            self._pending.steps.pop(after.id, None)
+        elif self._holdings.record(after):
             self._pending.steps.pop(after.id, None)
 
     def _lose(self, task: int) -> None:
-        known = self._forget(task)
+        self._pending.steps.pop(task, None)
+        known = self._holdings.lose(task)
         if known is not None:
-            self._lost[task] = None
-            if len(self._lost) > MAX_LOST:
-                del self._lost[next(iter(self._lost))]
             log.info("a task is no longer run here", **known.spec.key._asdict())
             self._order(Abandon(known.spec.key, task))
-
-    def _forget(self, task: int) -> TaskSnapshot | None:
-        self._recorded.pop(task, None)
-        self._pending.steps.pop(task, None)
-        return self._newest.pop(task, None)
 
     # the other servers
 
@@ -291,10 +272,9 @@ class Ledger:
                 self._in_touch_since = now
             self._last_beat = now
         generations, orphans = await self._database.read(self._membership.look)
-        for task, snapshot in tuple(self._recorded.items()):
-            if snapshot.active and generations.get(task) != snapshot.generation:
-                self._lose(task)
-        found = [task for task in generations if task not in self._recorded]
+        gone, found = self._holdings.compare(generations)
+        for task in gone:
+            self._lose(task)
         if (orphans or found) and not self._declining:
             await self._take_over(found)
 

@@ -404,6 +404,6 @@ async def test_a_database_that_goes_and_comes(postgres_url: str, wall: Wall) -> 
         await execute(database, sa.text(f"SELECT pg_terminate_backend(pid) {others}"))
         await database.close()
         server.ledger.save(connecting := replace(task, state=State.CONNECTING))
-        await eventually(lambda: server.ledger._recorded.get(task.id) == connecting)
+        await eventually(lambda: server.ledger._holdings.recorded.get(task.id) == connecting)
         assert await server.ledger.claim(spec("other")) is not None
         assert await server.find("task") == connecting
