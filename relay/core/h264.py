@@ -54,6 +54,7 @@ class Sps:
     """From the VUI's timing; None where it does not tell."""
 
 
+@functools.lru_cache(maxsize=64)
 def parse_sps(nal: bytes) -> Sps:
     """Reads an SPS NAL unit (header byte included). ValueError where it is none or breaks the syntax."""
     if len(nal) < 4 or nal_type(nal) != NalType.SPS:
@@ -202,7 +203,6 @@ def reorder_depth(nals: list[bytes]) -> int | None:
     return next((_told_depth(nal) for nal in nals if nal_type(nal) == NalType.SPS), None)
 
 
-@functools.lru_cache(maxsize=64)
 def _told_depth(sps: bytes) -> int | None:
     try:
         return parse_sps(sps).max_num_reorder_frames

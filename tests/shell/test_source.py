@@ -47,7 +47,7 @@ def make_clip(path: Path, *, video: str | None = "libx264", audio: str | None = 
             if video:
                 frame = av.VideoFrame(320, 180, "yuv420p")
                 for plane in frame.planes:
-                    plane.update(bytes((index * 8 + i) % 251 for i in range(plane.buffer_size)))
+                    plane.update((bytes(range(251)) * 400)[index * 8 :][: plane.buffer_size])
                 frame.pts, frame.time_base = index, Fraction(1, 30)
                 container.mux(stream.encode(frame))
             if audio:

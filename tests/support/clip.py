@@ -4,6 +4,7 @@ import functools
 import io
 
 import av
+import numpy as np
 from av.audio.frame import AudioFrame
 from av.video.frame import VideoFrame
 
@@ -23,7 +24,8 @@ def flv_clip(seconds: float = 2.0) -> bytes:
         for index in range(round(seconds * FRAME_RATE)):
             picture = VideoFrame(WIDTH, HEIGHT, "yuv420p")
             for number, plane in enumerate(picture.planes):
-                plane.update(bytes((index * 7 + number * 40 + at // 16) & 0xFF for at in range(plane.buffer_size)))
+                stripes = (np.arange(plane.buffer_size) // 16 + index * 7 + number * 40).astype(np.uint8)
+                plane.update(stripes.tobytes())
             picture.pts = index
             output.mux(video.encode(picture))
         for start in range(0, round(seconds * 44100) - 1023, 1024):

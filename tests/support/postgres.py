@@ -1,6 +1,8 @@
 """PostgreSQL from Debian's packages: a cluster of its own on loopback, gone with the block."""
 
+import atexit
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -33,15 +35,11 @@ def postgres() -> Iterator[str]:
 def _running(folder: Path) -> Iterator[str]:
     user: dict[str, Any] = {}
     if os.geteuid() == 0:  # initdb and postgres refuse to run as root
-        user = {"user": "postgres", "group": "postgres", "extra_groups": []}
+        user = {"user": "postgres", "group": "postgres", "extra_groups": ()}
         shutil.chown(folder, "postgres", "postgres")
     programs = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
-    password, data = folder / "password", folder / "data"
-    password.write_text(PASSWORD)
-    options = ["-U", "relay", "-A", "scram-sha-256", f"--pwfile={password}", "-N", "-E", "UTF8", "--locale=C"]
-    subprocess.run(
-        [programs / "initdb", "-D", data, *options], check=True, cwd=folder, stdout=subprocess.DEVNULL, **user
-    )
+    data = folder / "data"
+    subprocess.run(["cp", "-a", _new_cluster(programs, tuple(user.items())), data], check=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -67,6 +65,21 @@ def _running(folder: Path) -> Iterator[str]:
     finally:
         process.send_signal(signal.SIGINT)  # does not wait for clients
         process.wait(10)
+
+
+@functools.cache
+def _new_cluster(programs: Path, user: tuple[tuple[str, Any], ...]) -> Path:
+    """What initdb takes a second to make, for copies; it stays until this process ends."""
+    folder = Path(tempfile.mkdtemp(prefix="postgres-new-"))
+    atexit.register(shutil.rmtree, folder)
+    password, data = folder / "password", folder / "data"
+    password.write_text(PASSWORD)
+    options = ["-U", "relay", "-A", "scram-sha-256", f"--pwfile={password}", "-N", "-E", "UTF8", "--locale=C"]
+    command = [programs / "initdb", "-D", data, *options]
+    if user:
+        shutil.chown(folder, "postgres", "postgres")
+    subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL, **dict(user))
+    return data
 
 
 def _is_ready(process: subprocess.Popen[bytes], ready: list[Any], folder: Path) -> bool:

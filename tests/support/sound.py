@@ -3,9 +3,9 @@
 from array import array
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from itertools import pairwise
 
 import av
+import numpy as np
 from av.audio.codeccontext import AudioCodecContext
 
 from relay.core.media import OpusPacket
@@ -77,21 +77,18 @@ def _planes(frames: Iterable[av.AudioFrame]) -> tuple["array[float]", "array[flo
 
 def largest_step(samples: Sequence[float]) -> float:
     """The largest difference of two neighbouring samples: a click is one that the source does not have."""
-    return max(abs(b - a) for a, b in pairwise(samples))
+    return float(np.abs(np.diff(np.asarray(samples, float))).max())
 
 
 def level(samples: Sequence[float], start: float, end: float) -> float:
     """Root mean square between two times in seconds."""
-    part = samples[round(start * RATE) : round(end * RATE)]
-    return (sum(x * x for x in part) / len(part)) ** 0.5
+    part = np.asarray(samples[round(start * RATE) : round(end * RATE)], float)
+    return float(np.sqrt(np.mean(np.square(part))))
 
 
 def lag(reference: Sequence[float], samples: Sequence[float], *, at: float, reach: int = 200) -> int:
     """How many samples later (44100 Hz) than `reference` the same sound is in `samples`, by correlation around `at`."""
     centre, length = round(at * RATE), 2_000
-    want = reference[centre : centre + length]
-
-    def likeness(shift: int) -> float:
-        return sum(a * b for a, b in zip(want, samples[centre + shift : centre + shift + length], strict=True))
-
-    return max(range(-reach, reach + 1), key=likeness)
+    around = np.asarray(samples[centre - reach : centre + length + reach], float)
+    likeness = np.correlate(around, np.asarray(reference[centre : centre + length], float))
+    return int(likeness.argmax()) - reach
