@@ -1,4 +1,4 @@
-"""The `relay` command: serve, publish, token, sink, demo, bench."""
+"""The `relay` command: serve, publish, token, sink, demo, bench. Each imports what it needs, and no more."""
 
 import asyncio
 from pathlib import Path
@@ -7,12 +7,6 @@ from typing import Annotated
 import typer
 
 from relay import __version__
-from relay.cli.bench.command import BenchOptions, run_bench
-from relay.cli.demo import DemoOptions, run_demo
-from relay.cli.publish import PublishOptions, run_publish
-from relay.cli.serve import run_serve
-from relay.cli.sink import run_sink
-from relay.cli.token import TokenOptions, run_token
 
 cli = typer.Typer(
     name="relay",
@@ -52,6 +46,8 @@ def serve(
     log_format: Annotated[str | None, typer.Option(help="text or json.")] = None,
 ) -> None:
     """Run the relay: control API and WHIP on one HTTP port. Each setting is an environment variable too: RELAY_PORT."""
+    from relay.cli.serve import run_serve
+
     given = {
         "host": host,
         "port": port,
@@ -76,6 +72,8 @@ def publish(
     bitrate: Annotated[int, typer.Option(min=100, max=50_000, help="Of the pattern's video, kbit/s.")] = 2000,
 ) -> None:
     """Publish a clip without re-encoding, again and again, or a generated pattern with beeps and flashes."""
+    from relay.cli.publish import PublishOptions, run_publish
+
     options = PublishOptions(source, whip_url, seconds=seconds, token=token, size=size, fps=fps, bitrate=bitrate)
     raise typer.Exit(asyncio.run(run_publish(options)))
 
@@ -94,6 +92,8 @@ def token(
     ] = None,
 ) -> None:
     """Issue a room token, as an application server does for its users, and print it."""
+    from relay.cli.token import TokenOptions, run_token
+
     raise typer.Exit(run_token(TokenOptions(app_id, room_id, user_id, seconds, privileges, app_key_file)))
 
 
@@ -104,6 +104,8 @@ def sink(
     record: Annotated[Path | None, typer.Option(help="Folder for an FLV file of each stream.")] = None,
 ) -> None:
     """Run a small RTMP server that prints what arrives, and records it as FLV where asked."""
+    from relay.cli.sink import run_sink
+
     if record is not None:
         record.mkdir(parents=True, exist_ok=True)
     raise typer.Exit(asyncio.run(run_sink(host, port, record)))
@@ -116,6 +118,8 @@ def demo(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object with the figures.")] = False,
 ) -> None:
     """Publisher, relay and CDN in one process: push for some seconds, and say whether everything arrived."""
+    from relay.cli.demo import DemoOptions, run_demo
+
     raise typer.Exit(asyncio.run(run_demo(DemoOptions(seconds=seconds, push_url=push_url, json=json))))
 
 
@@ -139,6 +143,8 @@ def bench(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object with all figures.")] = False,
 ) -> None:
     """Measure what the relay costs for each stream, and how late its pictures are, beside its peers."""
+    from relay.cli.bench.command import BenchOptions, run_bench
+
     options = BenchOptions(
         streams=streams,
         seconds=seconds,
