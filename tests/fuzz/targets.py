@@ -23,7 +23,7 @@ class Target:
     """Bytes of one input."""
     words: tuple[bytes, ...] = ()
     """Pieces of the language, for mutation."""
-    short: int = 2000
+    short: int = 1000
     """Mutations in the short run."""
 
     def __call__(self, data: bytes) -> None:
@@ -104,30 +104,30 @@ _PATH_WORDS = (b"/whip/app/room/user", b"/0/id", b"?StreamType=1", b"%00", b".."
 TARGETS = {
     target.name: target
     for target in (
-        Target("rtp_packet", rtp.packet, max_size=600, short=4000),
-        Target("rtcp", rtp.control, max_size=1500, short=2000, words=(b"\x81\xc8\0\6", b"\x81\xcd\0\3", b"REMB")),
-        Target("h264_payload", rtp.h264_payload, max_size=8192, short=2500, words=(b"\x78", b"\x7c\x85", b"\x7c\x45")),
-        Target("video_payload", rtp.video_payload, max_size=8192, short=1500, words=_VIDEO_WORDS),
-        Target("reception", reception.play, max_size=2048, short=700),
-        Target("parameter_sets", media.parameter_sets, max_size=1024, short=4000),
-        Target("sdp_offer", sdp.an_offer, (SessionError,), max_size=16384, short=500, words=_SDP_WORDS),
-        Target("sdp_fragment", sdp.a_fragment, (SessionError,), max_size=4096, short=1500, words=_SDP_WORDS),
-        Target("sdp_answer", sdp.an_answer, (SessionError,), max_size=8192, short=1000, words=_SDP_WORDS),
-        Target("sdp_viewer_offer", sdp.a_viewers_offer, (SessionError,), max_size=16384, short=500, words=_SDP_WORDS),
-        Target("whep_answer", sdp.a_whep_answer, (SessionError,), max_size=8192, short=800, words=_SDP_WORDS),
-        Target("whep_url", faces.whep_url, (ValueError,), max_size=2000, short=2000, words=_TEMPLATE_WORDS),
-        Target("rtmp_publisher", rtmp.publisher_answers, max_size=4096, short=900, words=_CHUNK_WORDS),
-        Target("rtmp_server", rtmp.server_requests, max_size=4096, short=1000, words=_CHUNK_WORDS),
-        Target("amf0", rtmp.amf0_values, (Amf0Error,), max_size=4096, short=4000, words=_AMF_WORDS),
-        Target("flv_tags", rtmp.flv_tags, max_size=4096, short=600),
-        Target("push_url", faces.push_url, (ValueError,), max_size=3000, short=3000, words=_URL_WORDS),
-        Target("ident", faces.ident, (UnicodeDecodeError,), max_size=256, short=3000),
-        Target("signature", credentials.signature, max_size=2048, short=700, words=_SIGNATURE_WORDS),
-        Target("room_token", credentials.room_token, (TokenError,), max_size=2048, short=3000),
-        Target("aac_block", media.aac_block, (ValueError,), max_size=1536, short=2000, words=(b"\x01\x40", b"\x0e")),
-        Target("feed", media.feed, max_size=4096, short=40),
-        Target("control_api", faces.control_api, (ApiError,), max_size=8192, short=1500, words=_JSON_WORDS),
-        Target("whip", faces.whip, max_size=8192, short=500, words=_PATH_WORDS),
-        Target("whep", faces.whep, max_size=8192, short=300, words=_PATH_WORDS),
+        Target("rtp_packet", rtp.packet, max_size=600, short=2000),
+        Target("rtcp", rtp.control, max_size=1500, short=1000, words=(b"\x81\xc8\0\6", b"\x81\xcd\0\3", b"REMB")),
+        Target("h264_payload", rtp.h264_payload, max_size=8192, short=1250, words=(b"\x78", b"\x7c\x85", b"\x7c\x45")),
+        Target("video_payload", rtp.video_payload, max_size=8192, short=750, words=_VIDEO_WORDS),
+        Target("reception", reception.play, max_size=2048, short=350),
+        Target("parameter_sets", media.parameter_sets, max_size=1024, short=2000),
+        Target("sdp_offer", sdp.an_offer, (SessionError,), max_size=16384, short=250, words=_SDP_WORDS),
+        Target("sdp_fragment", sdp.a_fragment, (SessionError,), max_size=4096, short=750, words=_SDP_WORDS),
+        Target("sdp_answer", sdp.an_answer, (SessionError,), max_size=8192, short=500, words=_SDP_WORDS),
+        Target("sdp_viewer_offer", sdp.a_viewers_offer, (SessionError,), max_size=16384, short=250, words=_SDP_WORDS),
+        Target("whep_answer", sdp.a_whep_answer, (SessionError,), max_size=8192, short=400, words=_SDP_WORDS),
+        Target("whep_url", faces.whep_url, (ValueError,), max_size=2000, short=1000, words=_TEMPLATE_WORDS),
+        Target("rtmp_publisher", rtmp.publisher_answers, max_size=4096, short=450, words=_CHUNK_WORDS),
+        Target("rtmp_server", rtmp.server_requests, max_size=4096, short=500, words=_CHUNK_WORDS),
+        Target("amf0", rtmp.amf0_values, (Amf0Error,), max_size=4096, short=2000, words=_AMF_WORDS),
+        Target("flv_tags", rtmp.flv_tags, max_size=4096, short=300),
+        Target("push_url", faces.push_url, (ValueError,), max_size=3000, short=1500, words=_URL_WORDS),
+        Target("ident", faces.ident, (UnicodeDecodeError,), max_size=256, short=1500),
+        Target("signature", credentials.signature, max_size=2048, short=350, words=_SIGNATURE_WORDS),
+        Target("room_token", credentials.room_token, (TokenError,), max_size=2048, short=1500),
+        Target("aac_block", media.aac_block, (ValueError,), max_size=1536, short=1000, words=(b"\x01\x40", b"\x0e")),
+        Target("feed", media.feed, max_size=4096, short=20),
+        Target("control_api", faces.control_api, (ApiError,), max_size=8192, short=750, words=_JSON_WORDS),
+        Target("whip", faces.whip, max_size=8192, short=250, words=_PATH_WORDS),
+        Target("whep", faces.whep, max_size=8192, short=150, words=_PATH_WORDS),
     )
 }

@@ -19,8 +19,8 @@ Through = tuple[Sound, Sound]
 
 @cache
 def heard(name: str, coder: CoderName = "paired") -> Through:
-    """Source and what is left of it."""
-    return through(at_aac_rate(PROGRAMME[name]()), coder)
+    """Four seconds of the source, and what is left of them."""
+    return through(at_aac_rate(PROGRAMME[name]()[:, : 4 * programme.RATE]), coder)
 
 
 def through(sound: Sound, coder: CoderName = "paired", *, size: int = 4410) -> Through:
