@@ -1,6 +1,7 @@
 """Coroutine tests run on a loop of their own, and no test leaves a task, a thread or a socket behind."""
 
 import asyncio
+import gc
 import inspect
 import os
 import threading
@@ -21,7 +22,7 @@ hypothesis.settings.load_profile("whole")
 LONGEST = (
     *("soak", "cdn", "loss", "rejoin", "push", "cli", "fixtures", "restart", "workers", "callbacks", "bench"),
     *("two_servers", "drain", "whep", "nginx_rtmp", "loss_sound", "bframes", "openapi", "sdks", "secrets"),
-    *("coders", "ledger", "fuzz", "run", "video_codecs", "floods", "transcode", "database", "api"),
+    *("ledger", "floods", "video_codecs", "sound_quality", "transcode", "run", "fuzz", "sound_over_time", "attendance"),
 )
 """Of the files of tests, those that take longest: what two workers begin last ends last."""
 
@@ -29,6 +30,12 @@ LONGEST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {f"test_{name}": place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays: the collector need not look at it at each full run."""
+    gc.collect()
+    gc.freeze()
 
 
 async def _checked(test: Any) -> None:

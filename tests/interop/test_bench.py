@@ -1,9 +1,11 @@
-"""`relay bench` as users run it, for a moment."""
+"""`relay bench` as users run it, for a moment; and its picture, drawn by matplotlib."""
 
 import json
 from pathlib import Path
 
+from relay.cli.bench.picture import draw
 from tests.interop.test_cli import relay_command
+from tests.unit.bench.test_report import RUNS
 
 
 async def test_a_short_run_measures_the_relay(tmp_path: Path) -> None:
@@ -42,3 +44,14 @@ async def test_what_cannot_be_measured_is_told_before_anything_runs() -> None:
         code, _, err = await relay_command("bench", *arguments)
         assert code == 2
         assert word in err
+
+
+def test_the_picture_shows_each_system_and_is_the_same_for_the_same_figures(tmp_path: Path) -> None:
+    draw(RUNS, tmp_path / "one.svg")
+    draw(RUNS, tmp_path / "two.svg")
+    drawn = (tmp_path / "one.svg").read_text()
+    assert drawn == (tmp_path / "two.svg").read_text()
+    for words in ("relay, bursty", "other, bursty", "reception"):
+        assert f">{words}</text>" in drawn
+    draw(RUNS, tmp_path / "one.png")
+    assert (tmp_path / "one.png").read_bytes().startswith(b"\x89PNG")

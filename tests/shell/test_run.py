@@ -261,7 +261,7 @@ def test_a_cdn_that_comes_back_is_pushed_to_within_two_seconds(cdn: VirtualCdn, 
         async def until(moment: float) -> None:
             while loop.time() < moment:
                 world.tick()
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.05)
 
         waits = []
         for _ in range(20):
@@ -272,7 +272,7 @@ def test_a_cdn_that_comes_back_is_pushed_to_within_two_seconds(cdn: VirtualCdn, 
             assert wire_state(world.run.task.state, world.run.task.has_pushed) == (2, 3)
             cdn.mood, back, tags = Mood.UP, loop.time(), cdn.tags
             while cdn.tags < tags + 4:  # metadata, two headers, the key frame
-                await until(loop.time() + 0.02)
+                await until(loop.time() + 0.05)
             waits.append(loop.time() - back)
         world.run.stop()
         await until(loop.time() + 2)

@@ -7,7 +7,7 @@ import numpy as np
 from av.audio.codeccontext import AudioCodecContext
 
 from relay.push.transcode import AAC_RATE, AAC_SAMPLES
-from relay.push.transcode.coders import Coder
+from relay.push.transcode.coders import Coder, CoderName, make_coder
 from tests.support.programme import RATE, Sound
 
 BATCH = 4410
@@ -49,3 +49,9 @@ def alike(source: Sound, heard: Sound) -> tuple[Sound, Sound]:
     """What both have, from the third frame on."""
     length = min(source.shape[1], heard.shape[1])
     return source[:, 2 * AAC_SAMPLES : length], heard[:, 2 * AAC_SAMPLES : length]
+
+
+def through(sound: Sound, coder: CoderName = "paired", *, size: int = BATCH) -> tuple[Sound, Sound]:
+    """Source and what is left of it."""
+    made = make_coder(coder, 128_000)
+    return alike(sound, decode(made.config, code(made, sound, size)))

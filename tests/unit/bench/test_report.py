@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import pytest
 
@@ -95,19 +94,6 @@ def test_summary() -> None:
     ours, other = summarise(RUNS)
     assert (ours.system, ours.largest_good, ours.megabytes_per_stream, ours.cost_ratio) == ("relay", 4, 1.0, {})
     assert (other.largest_good, other.megabytes_per_stream, other.cost_ratio) == (4, None, {"4": 0.4})
-
-
-def test_the_picture_shows_each_system_and_is_the_same_for_the_same_figures(tmp_path: Path) -> None:
-    from relay.cli.bench.picture import draw  # with matplotlib, which no other test waits for
-
-    draw(RUNS, tmp_path / "one.svg")
-    draw(RUNS, tmp_path / "two.svg")
-    drawn = (tmp_path / "one.svg").read_text()
-    assert drawn == (tmp_path / "two.svg").read_text()
-    for words in ("relay, bursty", "other, bursty", "reception"):
-        assert f">{words}</text>" in drawn
-    draw(RUNS, tmp_path / "one.png")
-    assert (tmp_path / "one.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_runs_can_be_written_as_json() -> None:
