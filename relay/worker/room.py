@@ -7,7 +7,7 @@ lasting refusal ends it. A viewer's session begins while somebody publishes the 
 ends it. A stream is forgotten when it has neither publisher nor task nor viewer, the room when it has no stream.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import structlog
 
@@ -141,9 +141,11 @@ class Room:
         """Frames to viewers, and what those ask for."""
         self._each_place(Place.show, now)
 
-    def encode(self, now: float) -> None:
-        """Opus to AAC."""
-        self._each_place(_encode, now)
+    def encode(self, now: float) -> Iterator[None]:
+        """Opus to AAC, one stream at each step."""
+        for place in tuple(self._places.values()):
+            self._step(place, _encode, now)
+            yield
 
     def push(self, now: float) -> None:
         """Bytes out, and the deadlines of tasks; what nobody needs any more is forgotten."""
@@ -158,12 +160,16 @@ class Room:
 
     def _each_place(self, step: Callable[[Place, float], None], now: float) -> None:
         for place in tuple(self._places.values()):
-            try:
-                step(place, now)
-            except Exception:
-                # What one stream brings must not cost the others theirs.
-                log.exception("a stream failed", **place.stream.key.names())
-                place.leave("an internal error")
+            self._step(place, step, now)
+
+    @staticmethod
+    def _step(place: Place, step: Callable[[Place, float], None], now: float) -> None:
+        try:
+            step(place, now)
+        except Exception:
+            # What one stream brings must not cost the others theirs.
+            log.exception("a stream failed", **place.stream.key.names())
+            place.leave("an internal error")
 
     def _sweep(self) -> None:
         self._finishing = [run for run in self._finishing if not run.task.ended]

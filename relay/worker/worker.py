@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 
 CLOSE_TIME = 2.0
 """Seconds that tasks get to say goodbye to their CDNs when the worker closes."""
+STRETCH = 0.002
+"""Seconds of coding after which the loop serves others before the next stream's."""
 
 WorkerEvent = TaskSnapshot | PublisherChange
 """All that a worker tells unasked: a task whose state, last error or idleness has changed; a publisher come or gone."""
@@ -119,6 +121,7 @@ class Worker:
             now = loop.time()
             self._load.tick(now, time.thread_time(), now - planned)
             self.tick(now)
+            await self._encode(now)
             pause = tick_length(self.settings.shortest_tick, self.settings.longest_tick, self._load.cpu_share)
             # Ticks that were missed are not made up for: the next one takes what has come meanwhile.
             planned = max(planned + pause, now)
@@ -139,12 +142,23 @@ class Worker:
         for room in rooms:
             room.show(now)
         phases.shown()
-        # Last, as it takes longest and its results are not due yet: pictures do not wait for sound.
-        for room in rooms:
-            room.encode(now)
-        phases.encoded()
         if not self._rooms:
             self._empty.set()
+
+    async def _encode(self, now: float) -> None:
+        """Last, as it takes longest and its results are not due yet: pictures do not wait for sound. Nor does whatever
+        else the loop serves wait for the sound of all streams."""
+        clock, phases = asyncio.get_running_loop().time, self._phases
+        phases.begin()
+        until = clock() + STRETCH
+        for room in tuple(self._rooms.values()):
+            for _ in room.encode(now):
+                if clock() >= until:
+                    phases.encoded()
+                    await asyncio.sleep(0)
+                    phases.begin()
+                    until = clock() + STRETCH
+        phases.encoded()
 
     # publishers
 

@@ -72,9 +72,10 @@ class ChannelStream(NamedTuple):
 
     def louder(self, steps: int) -> "ChannelStream":
         """By that many steps of 1.5 dB; as many as there is room for."""
-        gain = self.gain
+        bits, length = self
+        gain = bits >> (length - _GAIN)
         steps = max(-gain, min(steps, 255 - gain))
-        return ChannelStream(self.bits + (steps << (self.length - _GAIN)), self.length)
+        return ChannelStream(bits + (steps << (length - _GAIN)), length)
 
 
 def pair(left: ChannelStream, right: ChannelStream) -> bytes:

@@ -142,6 +142,6 @@ class AacEncoder:
                 ffi.memmove(data, plane[start : start + BLOCK], BLOCK)
             if lib.avcodec_send_frame(context, frame) < 0:
                 raise CodecError("the AAC encoder failed")
-            while not lib.avcodec_receive_packet(context, packet):
+            if not lib.avcodec_receive_packet(context, packet):
                 units.append(ffi.buffer(packet.data, packet.size)[:])
         return units

@@ -1,0 +1,37 @@
+"""The worker's loop is everybody's: media comes first, and nobody waits for all of it."""
+
+import asyncio
+
+import pytest
+
+from relay.core.ident import StreamKey, TaskKey
+from relay.core.push_url import PushUrl
+from relay.core.task import Lease, TaskSpec
+from relay.worker import worker as module
+from relay.worker.settings import WorkerSettings
+from relay.worker.worker import Worker
+from tests.support.relay import LOOPBACK
+
+
+async def test_between_two_streams_sound_others_have_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STRETCH", 0.0)
+    worker = Worker(WorkerSettings(rtc=LOOPBACK), lambda event: None)
+    await worker.start()
+    for number in range(3):
+        room, user = f"room-{number % 2}", f"user-{number}"
+        spec = TaskSpec(
+            TaskKey("app", room, user), StreamKey("app", room, user), PushUrl.parse("rtmp://127.0.0.1:9/a/b")
+        )
+        worker.start_task(spec, Lease(id=number, generation=1, start_time=0))
+    loop, turns = asyncio.get_running_loop(), 0
+
+    def turn() -> None:
+        nonlocal turns, waiting
+        turns += 1
+        waiting = loop.call_soon(turn)
+
+    waiting = loop.call_soon(turn)
+    await worker._encode(loop.time())
+    waiting.cancel()
+    assert turns == 3
+    await worker.close()
