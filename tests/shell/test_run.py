@@ -22,7 +22,7 @@ from tests.support.clip import clip_tags
 from tests.support.pushing import opened
 from tests.support.virtual import Mood, VirtualCdn, VirtualLoop
 
-TICK = 0.4
+TICK = 0.5
 HOURS = 6
 LATE = 2.0
 """Seconds that what Get says may be behind."""

@@ -125,7 +125,7 @@ def test_endless_pictures_are_bounded(case: Case) -> None:
 
 @functools.cache
 def few_packets(case: Case) -> list[RtpPacket]:
-    return case.packets(case.units(4, gop=2), 300)[:40]
+    return case.packets(case.units(4, gop=2), 900)[:40]
 
 
 @each_codec
