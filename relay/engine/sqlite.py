@@ -1,4 +1,8 @@
-"""SQLite off the event loop: one thread writes, one reads, and a piece of work is one way to its thread and back."""
+"""SQLite off the event loop: one thread writes, one reads, and a piece of work is one way to its thread and back.
+
+What is committed stands in the write-ahead log until a checkpoint carries it into the file. That waits for the disk, 20
+ms and more, so a third thread does it, beside those who write.
+"""
 
 import asyncio
 import os
@@ -8,18 +12,26 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+import structlog
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from relay.engine.database_url import DatabaseUrl
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
 BUSY_TIMEOUT = 5.0
 """Seconds that SQLite waits for another process's write."""
-THREADS = 2
-"""Each with a connection: the writer's and the reader's. In memory, where another connection would be another
-database, one does both."""
+THREADS = 3
+"""Each with a connection: the writer's, the reader's, the keeper's. In memory, where another connection would be
+another database, one does all."""
+CHECKPOINT = 250
+"""Transactions from one checkpoint to the next: about 4 MB of the log."""
+MAX_LOG = 64 * 1024 * 1024
+"""Bytes of the log beyond which writers wait for the checkpoint: where they never rest, it does not begin anew else."""
 
 
 class SQLite:
@@ -31,12 +43,23 @@ class SQLite:
         self._engine = _engine(url)
         self._reading = self._engine.execution_options(relay_reads=True)
         self._writer = ThreadPoolExecutor(1, "relay-sqlite-writer")
-        self._reader = self._writer if url.path is None else ThreadPoolExecutor(1, "relay-sqlite-reader")
+        self._reader = self._keeper = self._writer
+        if url.path is not None:
+            self._reader = ThreadPoolExecutor(1, "relay-sqlite-reader")
+            self._keeper = ThreadPoolExecutor(1, "relay-sqlite-keeper")
+        self._log = url.path and url.path.with_name(url.path.name + "-wal")
+        self._committed = 0
+        """Transactions since the last checkpoint began."""
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         def transaction() -> T:
             with self._engine.begin() as connection:
-                return work(connection)
+                done = work(connection)
+            self._committed += 1
+            if self._committed >= CHECKPOINT:
+                self._committed = 0
+                self._keeper.submit(self._checkpoint)
+            return done
 
         return await asyncio.get_running_loop().run_in_executor(self._writer, transaction)
 
@@ -48,11 +71,21 @@ class SQLite:
         return await asyncio.get_running_loop().run_in_executor(self._reader, look)
 
     async def close(self) -> None:
-        loop = asyncio.get_running_loop()
-        for thread in (self._reader, self._writer):
+        loop, threads = asyncio.get_running_loop(), (self._writer, self._reader, self._keeper)
+        for thread in threads:
             await loop.run_in_executor(thread, self._engine.dispose)  # after what it has been given
-        for thread in (self._reader, self._writer):
+        for thread in threads:
             thread.shutdown()
+
+    def _checkpoint(self) -> None:
+        if self._log is None:
+            return
+        try:
+            mode = "TRUNCATE" if self._log.stat().st_size > MAX_LOG else "PASSIVE"
+            with self._reading.connect() as connection:
+                connection.exec_driver_sql(f"PRAGMA wal_checkpoint({mode})").close()
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("the database's log was not carried into its file", error=str(error).splitlines()[0])
 
 
 def _engine(url: DatabaseUrl) -> Engine:
@@ -82,7 +115,7 @@ def _make_private(path: Path) -> None:
 
 def _prepare(connection: Any, record: object) -> None:
     connection.isolation_level = None  # the driver begins no transactions of its own: `_begin` does
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "wal_autocheckpoint=0", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 

@@ -13,9 +13,9 @@ from tests.support.publishing import publishing
 
 CYCLES = 200
 AT_ONCE = 4
-READER = 4
-"""Threads and descriptors of the ledger's second connection, which is opened when something is first read beside a
-writer: its thread, the file and its two journals."""
+DATABASE = 2 * 4
+"""Threads and descriptors of the ledger's connections beside the writer's, which are opened when they are needed: for
+each a thread, the file and its two journals."""
 
 
 async def cycle(served: RelayProcess, port: int, number: int) -> None:
@@ -39,7 +39,7 @@ async def test_two_hundred_cycles_leave_nothing(tmp_path: Path) -> None:
     port = await sink.start()
     try:
         async with serving(tmp_path) as served:
-            fresh = served.counts() + READER
+            fresh = served.counts() + DATABASE
 
             async def cycles(first: int, last: int) -> int:
                 for number in range(first, last, AT_ONCE):

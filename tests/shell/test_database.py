@@ -16,6 +16,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy.exc import IntegrityError
 
+from relay.engine import sqlite as sqlite_module
 from relay.engine.database import Database, DatabaseUnavailable
 from relay.engine.database_url import DatabaseUrl
 from relay.engine.postgresql import PostgreSQL
@@ -175,6 +176,24 @@ async def test_who_stops_waiting_leaves_a_whole_transaction(tmp_path: Path) -> N
         go_on.set()
         await execute(database, servers.insert().values(id="b", heartbeat=1))
         assert len(await rows(database, servers.select())) == 2
+
+
+async def test_the_log_is_carried_into_the_file_beside_those_who_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_module, "CHECKPOINT", 50)
+    path = tmp_path / "relay.db"
+    async with opened(DatabaseUrl.file(path)) as database:
+        await execute(database, *(servers.insert().values(id=f"first{n}", heartbeat=1) for n in range(2000)))
+        before, size = path.stat().st_size, path.with_name("relay.db-wal").stat().st_size
+        for number in range(50):
+            await execute(database, servers.insert().values(id=f"second{number}", heartbeat=1))
+        await eventually(lambda: path.stat().st_size > before, what="rows in the file itself")
+        monkeypatch.setattr(sqlite_module, "MAX_LOG", size)
+        for number in range(50):
+            await execute(database, servers.insert().values(id=f"third{number}", heartbeat=1))
+        await eventually(lambda: path.with_name("relay.db-wal").stat().st_size < size, what="the log begins anew")
+        assert len(await rows(database, servers.select())) == 2100
 
 
 async def test_the_clock_that_servers_share(url: DatabaseUrl) -> None:
