@@ -207,9 +207,10 @@ class Ledger:
         batch, self._pending = self._pending, Batch()
         lost: list[int] = []
         started: list[TaskChange | None] = []
+        unsure = self._failures > 0
 
         def write(connection: Connection) -> list[TaskChange]:
-            changes, lost[:] = self._records.update(connection, self._holdings.recorded, batch.steps)
+            changes, lost[:] = self._records.update(connection, self._holdings.recorded, batch.steps, unsure=unsure)
             started[:] = self._records.insert(connection, [spec for spec, _ in batch.claims])
             return [*changes, *filter(None, started)]
 

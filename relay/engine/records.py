@@ -61,20 +61,38 @@ class Records:
         connection: Connection,
         recorded: Mapping[int, TaskSnapshot],
         steps: Mapping[int, Sequence[TaskSnapshot]],
+        *,
+        unsure: bool,
     ) -> tuple[list[TaskChange], list[int]]:
-        """Takes each task from `recorded` through its steps; the second list is of those no longer this server's."""
+        """Takes each task from `recorded` through its steps; the second list is of those no longer this server's.
+
+        `unsure`: an attempt at some of the steps has failed. It is not always told where a commit fails whether it took
+        place: what the rows show already is not done again.
+        """
         changes, lost, now = [], [], self._wall()
         for task, snapshots in sorted(steps.items()):
-            before, newest = recorded[task], snapshots[-1]
+            before, left, newest = recorded[task], snapshots, snapshots[-1]
+            if unsure:
+                before, left = self._left(connection, before, snapshots)
             mine = {"of_task": task, "of_owner": self._membership.id, "of_generation": newest.generation}
             done = connection.execute(_UPDATE, mine | progress_of(newest))
             if done.rowcount != 1:
                 lost.append(task)
                 continue
-            for after in snapshots:
+            for after in left:
                 changes.append(TaskChange(before, after, now))
                 before = after
         return changes, lost
+
+    def _left(
+        self, connection: Connection, recorded: TaskSnapshot, steps: Sequence[TaskSnapshot]
+    ) -> tuple[TaskSnapshot, Sequence[TaskSnapshot]]:
+        """A task as its row has it, and the steps from there; where none is left, one that changes nothing."""
+        row = connection.execute(select(tasks).where(tasks.c.id == recorded.id)).mappings().first()
+        written = recorded if row is None else snapshot_of(row)
+        if written == recorded or written not in steps:
+            return recorded, steps
+        return written, steps[steps.index(written) + 1 :] or [written]
 
     def end(self, connection: Connection, key: TaskKey) -> TaskChange | None:
         """Ends the active task of that name, whichever server runs it; None: there is none.

@@ -21,8 +21,9 @@ from relay.engine.database import Database, DatabaseUnavailable
 from relay.engine.database_url import DatabaseUrl
 from relay.engine.ledger import Ledger
 from relay.engine.orders import Abandon, Order, Resume
+from relay.engine.outbox import Outbox
 from relay.engine.records import HISTORY, PRUNED_AT_ONCE
-from relay.engine.schema import metadata, servers, tasks
+from relay.engine.schema import callbacks, metadata, servers, tasks
 from relay.engine.servers import LEASE
 from tests.support.eventually import eventually
 from tests.support.postgres import postgres
@@ -216,6 +217,41 @@ async def test_changes_are_told_in_order_and_once(url: DatabaseUrl, wall: Wall) 
         for change, after in zip(server.listener.committed, [task, *steps], strict=True):
             assert (change.before, change.after) == (before, after)
             before = after
+
+
+@pytest.mark.parametrize("more", [False, True])
+async def test_a_commit_that_took_place_and_was_said_to_fail_is_not_told_twice(
+    url: DatabaseUrl, wall: Wall, *, more: bool
+) -> None:
+    """Whether or not something has happened since."""
+    fail = [False]
+
+    class CommitsAndFails(Outbox):
+        def record(self, connection: sa.Connection, changes: Sequence[TaskChange]) -> Callable[[], None]:
+            committed = super().record(connection, changes)
+            if fail[0]:
+                fail[0] = False
+                connection.commit()
+                raise ConnectionResetError("during the commit")
+            return committed
+
+    async with serving(url, wall) as server:
+        server.ledger._listeners = [CommitsAndFails(opened(server), lambda app_id, event: True, wall)]
+        task = await server.start()
+        pushing = replace(
+            task, state=State.PUSHING, has_pushed=True, idle_since=None, connects=1, first_frame_after=0.1
+        )
+        newest = replace(pushing, state=State.STOPPED, stop_reason=StopReason.BY_API, end_time=wall.now)
+        fail[0] = True
+        server.ledger.save(replace(task, state=State.CONNECTING, connects=1))
+        server.ledger.save(pushing)
+        if more:
+            await eventually(lambda: not fail[0], what="the commit has failed")
+        server.ledger.save(newest)
+        await eventually(lambda: task.id not in server.ledger._holdings.recorded)
+        told = [row.event_type for row in await rows(opened(server), sa.select(callbacks).order_by(callbacks.c.id))]
+        assert told == ["TranscodeStarted", "TranscodeStateChanged", "TranscodeStateChanged", "TranscodeStopped"]
+        assert await server.find() == newest
 
 
 async def test_what_waits_to_be_written_is_bounded(wall: Wall) -> None:
