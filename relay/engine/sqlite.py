@@ -71,10 +71,12 @@ class SQLite:
         return await asyncio.get_running_loop().run_in_executor(self._reader, look)
 
     async def close(self) -> None:
-        loop, threads = asyncio.get_running_loop(), (self._writer, self._reader, self._keeper)
-        for thread in threads:
-            await loop.run_in_executor(thread, self._engine.dispose)  # after what it has been given
-        for thread in threads:
+        loop = asyncio.get_running_loop()
+        # After what each has been given: a connection that is in use when the engine is disposed of stays open.
+        for thread in (self._writer, self._reader):
+            await loop.run_in_executor(thread, lambda: None)
+        await loop.run_in_executor(self._keeper, self._engine.dispose)
+        for thread in (self._writer, self._reader, self._keeper):
             thread.shutdown()
 
     def _checkpoint(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import stat
 import threading
 import traceback
@@ -194,6 +195,33 @@ async def test_the_log_is_carried_into_the_file_beside_those_who_write(
             await execute(database, servers.insert().values(id=f"third{number}", heartbeat=1))
         await eventually(lambda: path.with_name("relay.db-wal").stat().st_size < size, what="the log begins anew")
         assert len(await rows(database, servers.select())) == 2100
+
+
+@pytest.mark.parametrize("how", ["read", "write"])
+async def test_close_waits_for_what_is_under_way_and_leaves_no_file_open(tmp_path: Path, how: str) -> None:
+    database, path = Database(DatabaseUrl.file(tmp_path / "relay.db")), tmp_path / "relay.db"
+    await database.open()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work(connection: sa.Connection) -> None:
+        connection.execute(servers.select()).close()
+        begun.set()
+        go_on.wait(10)
+
+    def files_open() -> set[str]:
+        return {os.path.realpath(link) for link in Path("/proc/self/fd").iterdir() if link.exists()}
+
+    def files() -> list[Path]:
+        return list(tmp_path.iterdir())
+
+    working = asyncio.create_task(database.read(work) if how == "read" else database.write(work))
+    await eventually(begun.is_set)
+    closing = asyncio.create_task(database.close())
+    await eventually(lambda: database._driver is None)
+    go_on.set()
+    await asyncio.gather(working, closing)
+    assert not {name for name in files_open() if name.startswith(str(path))}
+    assert files() == [path], "the last one to close has put the journal into the file"
 
 
 async def test_the_clock_that_servers_share(url: DatabaseUrl) -> None:
