@@ -62,6 +62,7 @@ class Database:
         """What `work` returns, once its transaction is committed; it is rolled back if `work` raises.
 
         `work` runs in another thread, or in pieces between other tasks of the loop: it changes nothing that they see.
+        It runs again where another server's transaction was in its way.
         """
         return await self._opened.write(work)
 

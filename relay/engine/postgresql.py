@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from relay.engine.database_url import DatabaseUrl
@@ -13,6 +14,9 @@ T = TypeVar("T")
 CONNECT_TIMEOUT = 5.0
 COMMAND_TIMEOUT = 10.0
 POOL_SIZE = 4
+ATTEMPTS = 3
+_AGAIN = frozenset({"40001", "40P01"})
+"""SQLSTATE of a serialization failure and of a deadlock: nothing was done, and another attempt may do it."""
 
 
 class PostgreSQL:
@@ -28,6 +32,15 @@ class PostgreSQL:
         )
 
     async def write(self, work: Callable[[Connection], T]) -> T:
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return await self._write(work)
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) not in _AGAIN:
+                    raise
+        return await self._write(work)
+
+    async def _write(self, work: Callable[[Connection], T]) -> T:
         async with self._engine.begin() as connection:
             return await connection.run_sync(work)
 

@@ -224,6 +224,28 @@ async def test_close_waits_for_what_is_under_way_and_leaves_no_file_open(tmp_pat
     assert files() == [path], "the last one to close has put the journal into the file"
 
 
+async def test_transactions_that_wait_for_each_other_in_a_circle_are_both_done(postgres_url: str) -> None:
+    begun: set[str] = set()
+
+    def write(connection: sa.Connection, first: str, second: str) -> None:
+        beat = servers.update().values(heartbeat=servers.c.heartbeat + 1)
+        connection.execute(beat.where(servers.c.id == first))
+        begun.add(first)
+        while len(begun) < 2:
+            connection.execute(sa.select(1))
+        connection.execute(beat.where(servers.c.id == second))
+
+    async with opened(DatabaseUrl.parse(postgres_url)) as database:
+        await execute(database, *(servers.insert().values(id=name, heartbeat=0) for name in ("a", "b")))
+        await asyncio.gather(
+            *(
+                database.write(lambda connection, one=one, other=other: write(connection, one, other))
+                for one, other in ("ab", "ba")
+            )
+        )
+        assert await rows(database, sa.select(servers.c.heartbeat)) == [(2,), (2,)]
+
+
 async def test_the_clock_that_servers_share(url: DatabaseUrl) -> None:
     async with opened(url) as database:
         ((now,),) = await rows(database, sa.select(database.now(1_700_000_000_000)))
