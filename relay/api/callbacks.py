@@ -117,8 +117,8 @@ class Dispatcher:
         now = time.monotonic()
         if now >= self._upkeep_due and not self._closing:
             self._upkeep_due = now + POLL
-            await self._outbox.upkeep()
-            self._upkeep_due = now + UPKEEP
+            if not await self._outbox.upkeep():
+                self._upkeep_due = now + UPKEEP
         while (free := MAX_CALLS - len(self._calls)) > 0:
             capacity = Capacity(self._receivers.named, Counter(self._calls.values()), MAX_CALLS_EACH)
             deliveries = await self._outbox.claim(capacity, free)

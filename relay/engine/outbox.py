@@ -259,8 +259,8 @@ class Outbox:
         row = await self._database.read(lambda connection: connection.execute(query).first())
         return "" if row is None else f"{row.event_type}: {row.error}"
 
-    async def upkeep(self) -> None:
-        """Forgets what has been kept long enough, and counts what waits."""
+    async def upkeep(self) -> bool:
+        """Forgets what has been kept long enough, and counts what waits; True: there is more to forget."""
         old = callbacks.c.finished < self._now - KEEP_GIVEN_UP
         old_delivered = (callbacks.c.finished < self._now - KEEP_DELIVERED) & (callbacks.c.error == "")
         gone = select(callbacks.c.id).where(callbacks.c.finished.is_not(None), old | old_delivered)
@@ -271,6 +271,7 @@ class Outbox:
             await self._database.write(lambda connection: connection.execute(forget).close())
         pending = select(func.count()).select_from(callbacks).where(callbacks.c.finished.is_(None))
         self.stats.pending = await self._database.read(lambda connection: connection.execute(pending).scalar_one())
+        return len(ids) == PRUNED_AT_ONCE
 
     @property
     def _now(self) -> Any:

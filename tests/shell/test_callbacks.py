@@ -14,6 +14,7 @@ from relay.api import callbacks as callbacks_module
 from relay.api.callbacks import MAX_CALLS_EACH, Dispatcher
 from relay.api.receivers import Receivers
 from relay.core.callback import CallbackEvent, EventType
+from relay.engine import outbox as outbox_module
 from relay.engine.database import Database
 from relay.engine.database_url import DatabaseUrl
 from relay.engine.outbox import KEEP_DELIVERED, KEEP_GIVEN_UP, LEASE, Outbox, OutboxStats
@@ -321,11 +322,11 @@ async def test_upkeep_that_fails_is_tried_again_soon(monkeypatch: pytest.MonkeyP
     outbox = Outbox(database, lambda app_id, event: True, Clock())
     upkeep, failed = outbox.upkeep, asyncio.Event()
 
-    async def fails_once() -> None:
+    async def fails_once() -> bool:
         if not failed.is_set():
             failed.set()
             raise ConnectionResetError("the database is away")
-        await upkeep()
+        return await upkeep()
 
     monkeypatch.setattr(outbox, "upkeep", fails_once)
     outbox.stats.pending = 7
@@ -335,6 +336,21 @@ async def test_upkeep_that_fails_is_tried_again_soon(monkeypatch: pytest.MonkeyP
     assert failed.is_set()
     await dispatcher.close()
     await database.close()
+
+
+async def test_upkeep_goes_on_where_more_is_old_than_it_forgets_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(callbacks_module, "POLL", 0.05)
+    monkeypatch.setattr(outbox_module, "PRUNED_AT_ONCE", 2)
+    async with receiving() as receiver, delivering(receiver.setting()) as bench:
+        await bench.add(*(f"{number}:1" for number in range(5)))
+        await eventually(lambda: bench.settled(5))
+        bench.dispatcher._upkeep_due = 0.0
+        bench.advance(KEEP_DELIVERED / 1000 + 1)
+
+        async def forgotten() -> bool:
+            return not await rows(bench.database, select(callbacks))
+
+        await eventually(forgotten)
 
 
 async def test_rows_are_kept_for_as_long_as_they_tell_something() -> None:
