@@ -103,7 +103,8 @@ class Dispatcher:
             if self._closing and not self._calls and not self._ended:
                 return
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._news.wait()
 
     async def _round(self) -> float:
         """Records the calls that have ended and begins those that may be; gives the seconds to the next at the latest.

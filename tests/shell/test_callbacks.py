@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from sqlalchemy import Connection, select
 
 from relay.api import callbacks as callbacks_module
-from relay.api.callbacks import MAX_CALLS_EACH, Dispatcher
+from relay.api.callbacks import MAX_CALLS_EACH, POLL, Dispatcher
 from relay.api.receivers import Receivers
 from relay.core.callback import CallbackEvent, EventType
 from relay.engine import outbox as outbox_module
@@ -312,6 +313,20 @@ async def test_what_is_rolled_back_fills_no_outbox() -> None:
         assert bench.outbox.stats == OutboxStats()
         await bench.add("a:1", "a:2", "a:3")
         assert (bench.outbox.stats.pending, bench.outbox.stats.dropped) == (3, 0)
+
+
+@pytest.mark.parametrize("later", range(4))
+async def test_news_that_come_just_before_the_end_do_not_put_it_off(later: int) -> None:
+    async with delivering(receiver_down().setting()) as bench:
+        running, news = bench.dispatcher._running, bench.dispatcher._news
+        assert running is not None
+        await eventually(lambda: bench.dispatcher._upkeep_due > time.monotonic() + POLL and news._waiters)
+        news.set()
+        for _ in range(later):
+            await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.wait([running], timeout=1)
+        assert running.cancelled()
 
 
 async def test_upkeep_that_fails_is_tried_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
