@@ -8,17 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Table, cast, extract, func, literal, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Table, cast, column, extract, func, literal, select, table
 from sqlalchemy.dialects import postgresql, sqlite
 
 from relay.engine.database_url import DatabaseUrl
 from relay.engine.postgresql import PostgreSQL
+from relay.engine.schema import REVISION
 from relay.engine.sqlite import SQLite
 
 T = TypeVar("T")
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 HEAD = "head"
+_VERSIONS = table("alembic_version", column("version_num"))
 MIGRATION_LOCK = 0x72656C6179
 """PostgreSQL's advisory lock of those who migrate: "relay"."""
 
@@ -88,11 +90,14 @@ class Database:
 
     def _upgrade(self, connection: Connection, revision: str) -> None:
         """Alembic's upgrade, inside the connection's transaction."""
-        from alembic import command  # not at the top: half a second that only a server needs
-        from alembic.config import Config
-
         if not self.url.is_sqlite:  # which has one writer at a time anyway
             connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+        made = connection.dialect.has_table(connection, _VERSIONS.name)
+        if made and connection.scalar(select(_VERSIONS.c.version_num)) == (REVISION if revision == HEAD else revision):
+            return
+        from alembic import command  # not at the top: half a second that only a new database needs
+        from alembic.config import Config
+
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
         config.attributes["connection"] = connection

@@ -7,6 +7,9 @@ from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, Meta
 
 metadata = MetaData()
 
+REVISION = "0002"
+"""The newest of `migrations/versions`."""
+
 ID = BigInteger().with_variant(Integer, "sqlite")
 """A generated key: SQLite generates only what is an INTEGER."""
 NAME = String(128)

@@ -17,7 +17,7 @@ from relay.engine.outbox import Outbox
 from relay.engine.schema import callbacks, publishers, servers
 from tests.support.eventually import eventually
 from tests.support.postgres import postgres
-from tests.support.sql import execute, rows
+from tests.support.sql import execute, migrated, rows
 
 NOW = 1_700_000_000_000
 ALICE = StreamKey("app", "room", "alice")
@@ -36,7 +36,7 @@ def postgres_url() -> Iterator[str]:
 @pytest.fixture(params=["file", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> DatabaseUrl:
     if request.param == "file":
-        return DatabaseUrl.file(tmp_path / "relay.db")
+        return migrated(tmp_path)
     return DatabaseUrl.parse(request.getfixturevalue("postgres_url"))
 
 

@@ -15,13 +15,14 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.exc import IntegrityError
 
 from relay.engine import sqlite as sqlite_module
-from relay.engine.database import Database, DatabaseUnavailable
+from relay.engine.database import MIGRATIONS, Database, DatabaseUnavailable
 from relay.engine.database_url import DatabaseUrl
 from relay.engine.postgresql import PostgreSQL
-from relay.engine.schema import metadata, servers, tasks
+from relay.engine.schema import REVISION, metadata, servers, tasks
 from relay.engine.sqlite import SQLite
 from tests.support.eventually import eventually
 from tests.support.postgres import PASSWORD, postgres
@@ -89,6 +90,10 @@ async def opened(url: DatabaseUrl, revision: str = "head") -> AsyncIterator[Data
         yield database
     finally:
         await database.close()
+
+
+def test_the_newest_revision_is_that_of_the_schema() -> None:
+    assert ScriptDirectory(str(MIGRATIONS)).get_current_head() == REVISION
 
 
 async def test_the_tables_are_those_of_the_migrations(url: DatabaseUrl) -> None:

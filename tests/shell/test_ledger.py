@@ -27,7 +27,7 @@ from relay.engine.schema import callbacks, metadata, servers, tasks
 from relay.engine.servers import LEASE
 from tests.support.eventually import eventually
 from tests.support.postgres import postgres
-from tests.support.sql import execute, rows
+from tests.support.sql import execute, migrated, rows
 
 ROOM = RoomKey("app", "room")
 HOUR = 3600 * 1000
@@ -121,7 +121,7 @@ def postgres_url() -> Iterator[str]:
 @pytest.fixture(params=["file", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> DatabaseUrl:
     if request.param == "file":
-        return DatabaseUrl.file(tmp_path / "relay.db")
+        return migrated(tmp_path)
     url = DatabaseUrl.parse(request.getfixturevalue("postgres_url"))
     asyncio.run(_empty(url))
     return url
