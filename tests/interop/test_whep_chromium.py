@@ -3,10 +3,13 @@
 import statistics
 
 import pytest
+import structlog
 
 from tests.support.chromium import ChromiumPublisher, chromium
 from tests.support.eventually import eventually
 from tests.support.relay import running_relay
+
+log = structlog.get_logger(__name__)
 
 pytestmark = pytest.mark.alone
 
@@ -76,6 +79,7 @@ async def test_glass_to_glass() -> None:
 
         await eventually(enough, within=30, what="pictures with a clock")
         delays = await viewer.run("delays")
+        log.info("glass to glass", median=statistics.median(delays[-90:]), unit="ms")
         assert statistics.median(delays[-90:]) < 300
         got = await inbound(viewer)
         assert got["video"]["framesDecoded"] > 100
