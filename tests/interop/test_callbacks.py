@@ -148,7 +148,8 @@ async def test_media_goes_on_while_the_receiver_hangs() -> None:
         pictures = access_units(got["key"])
         assert pictures == user.sent[user.sent.index(pictures[0]) :], "every picture from the first on, bit for bit"
         times = [tag.timestamp for tag in got["key"] if tag.type == flv.VIDEO and not tag.is_header]
-        assert {round((after - before) * 15 / 1000) for before, after in pairwise(times)} == {1}, "no gap"
+        # The first ones may lie closer together: until it is known how late media was, the timeline moves to earlier.
+        assert max(round((after - before) * 15 / 1000) for before, after in pairwise(times)) == 1, "no gap"
 
 
 async def test_three_pushes_through_a_kill_are_told_of_without_a_loss(tmp_path: Path) -> None:
