@@ -53,6 +53,10 @@ class Stream:
         """Media of it arrives."""
         return self._ready
 
+    @property
+    def watched(self) -> bool:
+        return bool(self._watchers)
+
     def watch(self, watcher: MediaWatcher, now: float) -> None:
         """Tells `watcher` of every change from now on; at once if media already arrives."""
         self._watchers.append(watcher)

@@ -130,14 +130,18 @@ class Feed:
         self.encode(now)
         self.release(now)
 
+    def due(self, now: float) -> bool:
+        """There is something to encode: a batch of the sound that came, or silence where none came for too long."""
+        opus, transcoder = self._opus, self._transcoder
+        if transcoder is None:
+            return False
+        return transcoder.end <= now - AUDIO_LAG or (bool(opus) and opus[-1].time - opus[0].time >= AUDIO_BATCH)
+
     def encode(self, now: float) -> None:
-        """Takes the sound that came, a batch at a time, and silence where none came for too long."""
-        if self._transcoder is None:
-            return
-        late = now - AUDIO_LAG
-        if self._opus and (self._opus[-1].time - self._opus[0].time >= AUDIO_BATCH or self._transcoder.end <= late):
+        """Takes what is due."""
+        if self.due(now):
             self._push_waiting()
-        self._code(lambda transcoder: transcoder.fill(late))
+            self._code(lambda transcoder: transcoder.fill(now - AUDIO_LAG))
 
     def _push_waiting(self) -> None:
         packets, self._opus = self._opus, []

@@ -65,6 +65,7 @@ class PushRun:
         self._bytes_sent = 0
         self._first_frame_after: float | None = None
         self._told = self._news
+        self._deadline = self.task.deadline()
         stream.watch(self, now)
 
     # words from above
@@ -89,7 +90,8 @@ class PushRun:
 
     def tick(self, now: float) -> None:
         """Deadlines, and all that was queued since the last tick in one write."""
-        self._act(self.task.poll(now), now)
+        if self._deadline is not None and now >= self._deadline:
+            self._act(self.task.poll(now), now)
         connection = self._connection
         if connection is not None:
             self._drain()
@@ -193,6 +195,7 @@ class PushRun:
                     self._forget_connection()
                     if connection is not None:
                         connection.abort()
+        self._deadline = self.task.deadline()
         self._tell()
 
     def _begin_connection(self) -> None:

@@ -201,6 +201,18 @@ class Place:
 
     # a tick
 
+    @property
+    def asleep(self) -> bool:
+        """Nothing but tasks that wait for a publisher: there is nothing to do."""
+        return (
+            self.session is None
+            and self.stream.watched
+            and self._subscription is None
+            and not self.stream.ready
+            and not self.feed.active
+            and not self.audience.count
+        )
+
     def receive(self, now: float) -> None:
         """Packets in."""
         if self._subscription is not None:

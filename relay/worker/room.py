@@ -25,6 +25,8 @@ class Room:
         self.key = key
         self._around = around
         self._places: dict[StreamKey, Place] = {}
+        self._awake: list[Place] = []
+        """In this tick: those whose tasks wait for a publisher are many, and cost next to nothing."""
         self._runs: dict[str, PushRun] = {}
         self._finishing: list[PushRun] = []
         """Stopped, and still saying goodbye to the CDN: their names are free again."""
@@ -131,6 +133,7 @@ class Room:
 
     def receive(self, now: float) -> None:
         """Packets in."""
+        self._awake = [place for place in self._places.values() if not place.asleep]
         self._each_place(Place.receive, now)
 
     def deliver(self, now: float) -> None:
@@ -142,10 +145,11 @@ class Room:
         self._each_place(Place.show, now)
 
     def encode(self, now: float) -> Iterator[None]:
-        """Opus to AAC, one stream at each step."""
-        for place in tuple(self._places.values()):
-            self._step(place, _encode, now)
-            yield
+        """Opus to AAC; gives way before each stream that has some."""
+        for place in self._awake:
+            if place.feed.due(now):
+                yield
+                self._step(place, _encode, now)
 
     def push(self, now: float) -> None:
         """Bytes out, and the deadlines of tasks; what nobody needs any more is forgotten."""
@@ -159,7 +163,7 @@ class Room:
         self._sweep()
 
     def _each_place(self, step: Callable[[Place, float], None], now: float) -> None:
-        for place in tuple(self._places.values()):
+        for place in self._awake:
             self._step(place, step, now)
 
     @staticmethod
@@ -173,13 +177,12 @@ class Room:
 
     def _sweep(self) -> None:
         self._finishing = [run for run in self._finishing if not run.task.ended]
-        wanted = {run.spec.stream for run in self.runs}
-        for key, place in tuple(self._places.items()):
-            if key not in wanted:
+        for place in self._awake:
+            if not place.stream.watched:
                 place.unsubscribe("no task pushes this stream any more")
                 if place.idle:
                     place.forget()
-                    del self._places[key]
+                    del self._places[place.stream.key]
 
     def close(self, reason: str) -> None:
         """Stops every task and sends every publisher and viewer away; the tasks' goodbyes still need ticks."""

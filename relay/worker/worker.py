@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 CLOSE_TIME = 2.0
 """Seconds that tasks get to say goodbye to their CDNs when the worker closes."""
 STRETCH = 0.002
-"""Seconds of coding after which the loop serves others before the next stream's."""
+"""Seconds, of the tick or of coding, after which the loop serves others before the next stream's sound."""
 
 WorkerEvent = TaskSnapshot | PublisherChange
 """All that a worker tells unasked: a task whose state, last error or idleness has changed; a publisher come or gone."""
@@ -150,7 +150,7 @@ class Worker:
         else the loop serves wait for the sound of all streams."""
         clock, phases = asyncio.get_running_loop().time, self._phases
         phases.begin()
-        until = clock() + STRETCH
+        until = now + STRETCH
         for room in tuple(self._rooms.values()):
             for _ in room.encode(now):
                 if clock() >= until:

@@ -36,15 +36,15 @@ class SparseSound:
     config = bytes.fromhex("1210")
 
     def start(self, time: float) -> None:
-        self._next = time
+        self.end = time
 
     def push(self, packets: Sequence[OpusPacket]) -> list[AacFrame]:
         return []
 
     def fill(self, until: float) -> list[AacFrame]:
-        if until <= self._next:
+        if until <= self.end:
             return []
-        self._next = until
+        self.end = until
         return [AacFrame(bytes.fromhex("211004608c1c"), until)]
 
     def close(self) -> None:
