@@ -25,7 +25,6 @@ from relay.app.settings import Settings
 from relay.app.workers import Workers
 from relay.core.egress import ANY
 from relay.core.whep_source import WhepSource
-from relay.engine.changes import ChangeListener
 from relay.engine.database import Database
 from relay.engine.database_url import DatabaseUrl
 from relay.engine.fleet import Fleet
@@ -54,7 +53,6 @@ def make_engine(
     database: Database | None = None,
     *,
     name: str | None = None,
-    listeners: Sequence[ChangeListener] = (),
     outbox: Outbox | None = None,
 ) -> Fleet:
     """Without `database` the ledger is in memory. `name` is of the place where this server runs, and no other can.
@@ -64,7 +62,6 @@ def make_engine(
         wall_clock,
         database=database or Database(DatabaseUrl.memory()),
         name=name,
-        listeners=listeners,
         outbox=outbox,
     )
 

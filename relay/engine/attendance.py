@@ -150,7 +150,7 @@ class Attendance:
     def _record(self, connection: Connection, change: PublisherChange, server: str) -> Callable[[], None]:
         """That a publisher has left is true only of the server that it was last at."""
         stream = change.stream
-        self._lock(connection, stream.room)
+        self._database.lock(connection, func.hashtextextended("/".join(stream.room), 0))
         before, at = {}, {}
         for row in connection.execute(select(publishers).where(_in_room(stream.room))):
             key = _stream(row)
@@ -168,12 +168,6 @@ class Attendance:
             }
             connection.execute(publishers.insert().values(values))
         return self._outbox.add(connection, [(event, None) for event in room_events(before, change)])
-
-    def _lock(self, connection: Connection, room: RoomKey) -> None:
-        """SQLite has one writer at a time anyway."""
-        if not self._database.url.is_sqlite:
-            number = func.hashtextextended("/".join(room), 0)
-            connection.execute(select(func.pg_advisory_xact_lock(number)))
 
 
 def _stream(row: Row[Any]) -> StreamKey:

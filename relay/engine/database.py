@@ -19,7 +19,6 @@ from relay.engine.sqlite import SQLite
 T = TypeVar("T")
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "head"
 _VERSIONS = table("alembic_version", column("version_num"))
 MIGRATION_LOCK = 0x72656C6179
 """PostgreSQL's advisory lock of those who migrate: "relay"."""
@@ -44,7 +43,7 @@ class Database:
         self.url = url
         self._driver: Driver | None = None
 
-    async def open(self, revision: str = HEAD) -> None:
+    async def open(self, revision: str = REVISION) -> None:
         """Connects, if that is not done, and brings the schema to `revision`. Raises `DatabaseUnavailable`."""
         if self._driver is not None:
             return
@@ -82,6 +81,11 @@ class Database:
             return literal(wall, BigInteger)
         return cast(extract("epoch", func.clock_timestamp()) * 1000, BigInteger)
 
+    def lock(self, connection: Connection, number: int | ColumnElement[int]) -> None:
+        """Nobody else who asks for `number` gets it before the transaction's end. SQLite has one writer anyway."""
+        if not self.url.is_sqlite:
+            connection.execute(select(func.pg_advisory_xact_lock(number)))
+
     @property
     def _opened(self) -> Driver:
         if self._driver is None:
@@ -90,10 +94,9 @@ class Database:
 
     def _upgrade(self, connection: Connection, revision: str) -> None:
         """Alembic's upgrade, inside the connection's transaction."""
-        if not self.url.is_sqlite:  # which has one writer at a time anyway
-            connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+        self.lock(connection, MIGRATION_LOCK)
         made = connection.dialect.has_table(connection, _VERSIONS.name)
-        if made and connection.scalar(select(_VERSIONS.c.version_num)) == (REVISION if revision == HEAD else revision):
+        if made and connection.scalar(select(_VERSIONS.c.version_num)) == revision:
             return
         from alembic import command  # not at the top: half a second that only a new database needs
         from alembic.config import Config

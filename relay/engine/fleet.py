@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
@@ -12,7 +12,6 @@ from relay.core.offer import Answered
 from relay.core.snapshot import TaskSnapshot
 from relay.core.task import UNDER_WAY, TaskSpec
 from relay.engine.attendance import Attendance
-from relay.engine.changes import ChangeListener
 from relay.engine.database import Database
 from relay.engine.handle import WorkerHandle
 from relay.engine.ledger import Ledger, LedgerStats
@@ -33,8 +32,8 @@ DRAIN_LOOK = 1.5
 class Fleet:
     """Implements `engine.base.Engine`. `make_worker` is given what hears of all that happens in the worker.
 
-    `wall` gives milliseconds since 1970; `name` and `listeners` are the ledger's. `outbox`, in the same database, gets
-    the callbacks of tasks and rooms.
+    `wall` gives milliseconds since 1970; `name` is the ledger's. `outbox`, in the same database, gets the callbacks of
+    tasks and rooms.
     """
 
     def __init__(
@@ -44,12 +43,10 @@ class Fleet:
         *,
         database: Database,
         name: str | None = None,
-        listeners: Sequence[ChangeListener] = (),
         outbox: Outbox | None = None,
     ) -> None:
         self._orders: asyncio.Queue[Order] = asyncio.Queue()
-        if outbox is not None:
-            listeners = (*listeners, outbox)
+        listeners = (outbox,) if outbox is not None else ()
         self._ledger = Ledger(database, wall, self._orders.put_nowait, name=name, listeners=listeners)
         self._outbox = outbox
         self._attendance = Attendance(database, outbox, wall, lambda: self._ledger.server) if outbox else None

@@ -149,7 +149,7 @@ class Ledger:
 
     async def end(self, key: TaskKey) -> bool:
         """Ends the active task of that name, whichever server runs it; False: there is none."""
-        return bool(await self._change(lambda connection: list(filter(None, [self._records.end(connection, key)]))))
+        return bool(await self._change(lambda connection: self._records.end(connection, key)))
 
     @property
     def stats(self) -> LedgerStats:

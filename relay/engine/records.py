@@ -94,22 +94,22 @@ class Records:
             return recorded, steps
         return written, steps[steps.index(written) + 1 :] or [written]
 
-    def end(self, connection: Connection, key: TaskKey) -> TaskChange | None:
-        """Ends the active task of that name, whichever server runs it; None: there is none.
+    def end(self, connection: Connection, key: TaskKey) -> list[TaskChange]:
+        """Ends the active task of that name, whichever server runs it; empty: there is none.
 
         By the new generation its owner, who finds out at its next look, has no say in it any more.
         """
         now = self._wall()
         row = connection.execute(select(tasks).where(_named(key), _ACTIVE).with_for_update()).mappings().first()
         if row is None:
-            return None
+            return []
         before = snapshot_of(row)
         after = replace(
             before, state=State.STOPPED, stop_reason=StopReason.BY_API, end_time=now, generation=before.generation + 1
         )
         values = {"generation": after.generation, **progress_of(after)}
         connection.execute(update(tasks).where(tasks.c.id == after.id).values(values))
-        return TaskChange(before, after, now)
+        return [TaskChange(before, after, now)]
 
     def active(self, connection: Connection, key: TaskKey) -> bool:
         return bool(connection.scalar(select(exists().where(_named(key), _ACTIVE))))
