@@ -1,5 +1,6 @@
 """What turns Opus into AAC: libopus, FFmpeg's resampler and its AAC encoders. Bytes go in and come out."""
 
+import errno
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
@@ -142,6 +143,9 @@ class AacEncoder:
                 ffi.memmove(data, plane[start : start + BLOCK], BLOCK)
             if lib.avcodec_send_frame(context, frame) < 0:
                 raise CodecError("the AAC encoder failed")
-            if not lib.avcodec_receive_packet(context, packet):
+            received = lib.avcodec_receive_packet(context, packet)
+            if received == 0:
                 units.append(ffi.buffer(packet.data, packet.size)[:])
+            elif received != -errno.EAGAIN:  # that is the first block's answer
+                raise CodecError("the AAC encoder failed")
         return units
