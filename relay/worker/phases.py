@@ -1,4 +1,4 @@
-"""Where a worker's time goes: what its ticks take, by phase."""
+"""Where a worker's time goes: what its ticks and its coding take, by phase."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class TickTimes:
-    """Seconds inside ticks since the worker began."""
+    """Seconds of ticks and of coding since the worker began."""
 
     reception: float = 0.0
     """Reading datagrams, SRTP, RTP to whole frames, RTCP."""

@@ -1,7 +1,8 @@
 """One process's worker: its rooms by name, moved on by one tick.
 
-All media work of the process happens inside `tick`: there is no task per stream, no callback per packet and nothing to
-await, so a stream costs what its packets cost and no wake-up of its own.
+All media work of the process happens in one task: a tick, then the sound, between whose streams others have their turn.
+There is no task per stream, no callback per packet and nothing that a packet awaits, so a stream costs what its packets
+cost and no wake-up of its own.
 """
 
 import asyncio
@@ -22,6 +23,8 @@ from relay.core.task import Lease, TaskSpec
 from relay.net.destinations import Destinations
 from relay.push.connection import Connection
 from relay.push.run import PushRun
+from relay.push.transcode import Transcoder
+from relay.rtc import recvmmsg
 from relay.rtc.whep import WhepClient
 from relay.worker.phases import PhaseClock
 from relay.worker.place import Surroundings
@@ -83,6 +86,9 @@ class Worker:
             retire=self._retire,
             whep=self._whep,
         )
+        # What is made once in a process, now: the first stream would hold up the loop for it.
+        recvmmsg.available()
+        Transcoder(coder=self.settings.audio_coder, bit_rate=self.settings.audio_bit_rate).close()
         self._ticking = asyncio.create_task(self._run())
 
     async def close(self) -> None:
@@ -91,7 +97,8 @@ class Worker:
             room.close("the relay is shutting down")
         self._empty.clear()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._empty.wait(), CLOSE_TIME)
+            async with asyncio.timeout(CLOSE_TIME):
+                await self._empty.wait()
         if self._goodbyes:
             await asyncio.wait(self._goodbyes, timeout=CLOSE_TIME)
         if self._ticking is not None:
