@@ -38,8 +38,8 @@ from tests.support.sound import timed
 SPARE = {"aac_tns": "0", "aac_is": "0", "aac_pns": "0"}
 SECONDS = 5
 """Of each programme."""
-BATCH = 5
-"""Packets that a feed gives to the transcoder at once."""
+BATCH = 6
+"""Packets of 20 ms that the transcoder decodes as one."""
 
 
 @dataclass(frozen=True, slots=True)

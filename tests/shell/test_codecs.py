@@ -1,4 +1,5 @@
-"""The codecs by cffi give what PyAV gives from the same libraries: whatever of their structures moves is seen here."""
+"""Coders and decoder by cffi give what PyAV gives from the same libraries: whatever of their structures moves is seen
+here. The resampler is measured by itself."""
 
 from fractions import Fraction
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from relay.cli.source import ClipSource, Item, Picture
 from relay.core.media import OpusPacket
 from relay.core.rtp.sender import RtpSender
+from relay.push.feed import AUDIO_BATCH
 from relay.push.transcode import Transcoder
 from relay.rtc.srtp import session_pair
 
@@ -56,8 +57,9 @@ def _sound(items: list[Item]) -> float:
         if not isinstance(item, Picture)
     ]
     began = time.thread_time()
-    for first in range(0, len(sounds), 5):
-        transcoder.push(sounds[first : first + 5])
+    batch = round(AUDIO_BATCH / (sounds[1].time - sounds[0].time)) + 1
+    for first in range(0, len(sounds), batch):
+        transcoder.push(sounds[first : first + batch])
     spent = time.thread_time() - began
     transcoder.close()
     return spent
