@@ -141,7 +141,6 @@ TRANSITIONS: dict[State, dict[Event, tuple[State, tuple[Effect, ...]]]] = {
 ENDED = frozenset({State.STOPPED, State.FAILED})
 UNDER_WAY = frozenset({State.CONNECTING, State.PUBLISHING, State.PUSHING, State.BACKOFF, State.STOPPING})
 """Ending it now would cost somebody their stream."""
-CONNECTION_STANDS = frozenset({State.CONNECTING, State.PUBLISHING, State.PUSHING, State.STOPPING})
 
 TIME_LIMITS = {State.CONNECTING: 10.0, State.PUBLISHING: 10.0, State.STOPPING: 1.5}
 """Seconds a state may last: behind the connection's own, tighter deadlines, so that no state is without a way out."""

@@ -37,7 +37,6 @@ class Transport:
 
     def __init__(self, settings: RtcSettings, *, offering: bool, on_closed: Callable[[str], None] = _nobody) -> None:
         self._settings = settings
-        self._offering = offering
         self.on_closed = on_closed
         self._loop = asyncio.get_running_loop()
         self.clock = self._loop.time

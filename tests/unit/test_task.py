@@ -13,7 +13,6 @@ from relay.core.snapshot import PushStreamState, Status, wire_state
 from relay.core.task import (
     BACKOFF_STEPS,
     CONNECT_SPACING,
-    CONNECTION_STANDS,
     ENDED,
     TIME_LIMITS,
     TRANSITIONS,
@@ -25,6 +24,8 @@ from relay.core.task import (
     StopReason,
     TaskSpec,
 )
+
+CONNECTION_STANDS = frozenset({State.CONNECTING, State.PUBLISHING, State.PUSHING, State.STOPPING})
 
 
 def make_spec(max_idle_time: float = 180.0) -> TaskSpec:
