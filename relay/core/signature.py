@@ -161,7 +161,7 @@ def _is_current(timestamp: str, expires: str, now: float) -> bool:
     if not _TIMESTAMP.fullmatch(timestamp) or not _EXPIRES.fullmatch(expires):
         return False
     try:
-        signed = datetime.strptime(timestamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+        signed = datetime.fromisoformat(timestamp).timestamp()
     except ValueError:
         return False
     return -WINDOW <= now - signed <= min(int(expires), MAX_EXPIRES)
