@@ -19,7 +19,7 @@ from relay.cli.pattern import PatternSource
 from relay.core import flv
 from relay.core.flv import Tag
 from relay.push.sink import Sink, SinkStream
-from tests.support.eventually import eventually
+from tests.support.eventually import eventually, wait
 from tests.support.nginx import Nginx, nginx
 from tests.support.publishing import User, publishing
 from tests.support.relay import InlineRelay, running_relay
@@ -41,11 +41,6 @@ async def wait_for_state(relay: InlineRelay, state: int, *, within: float = 10.0
         return (await relay.states())[:2] == (2, state)
 
     await eventually(reached, within=within, what=f"PushStreamState {state}")
-
-
-async def wait(seconds: float) -> None:
-    end = time.monotonic() + seconds
-    await eventually(lambda: time.monotonic() >= end, within=seconds + 5, every=0.05)
 
 
 def playable(recording: Path) -> bool:

@@ -2,7 +2,6 @@
 
 import contextlib
 import subprocess
-import time
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +16,7 @@ from relay.push.sink import Sink, SinkStream
 from tests.support.changing import GatedSource, Shape, ShapedSource
 from tests.support.chromium import chromium
 from tests.support.debian import need
-from tests.support.eventually import eventually
+from tests.support.eventually import eventually, wait
 from tests.support.nginx import Nginx
 from tests.support.player import play
 from tests.support.publishing import publishing
@@ -43,11 +42,6 @@ async def recording(folder: Path) -> AsyncIterator[tuple[InlineRelay, list[SinkS
             await eventually(lambda: not sink.streams)
     finally:
         await sink.close()
-
-
-async def wait(seconds: float) -> None:
-    end = time.monotonic() + seconds
-    await eventually(lambda: time.monotonic() >= end, within=seconds + 5, every=0.05)
 
 
 def decode(path: Path) -> None:

@@ -13,7 +13,7 @@ from relay.cli.measure import audio_frames, audio_holes, is_monotonic, read_tags
 from relay.cli.pattern import PatternSource
 from relay.core.flv import Tag
 from relay.push.sink import Sink, SinkStream
-from tests.support.eventually import eventually
+from tests.support.eventually import eventually, wait
 from tests.support.nginx import Nginx
 from tests.support.publishing import User, publishing
 from tests.support.relay import InlineRelay, running_relay
@@ -69,11 +69,6 @@ async def watch_the_loop(stalls: list[tuple[float, float]]) -> None:
 
 async def pushing(relay: InlineRelay, task: str) -> bool:
     return (await relay.states(task))[:2] == (2, 5)
-
-
-async def wait(seconds: float) -> None:
-    end = time.monotonic() + seconds
-    await eventually(lambda: time.monotonic() >= end, within=seconds + 5, every=0.05)
 
 
 async def both(relay: InlineRelay, cdn: Nginx, port: int, name: str, *, max_idle_time: int = 180) -> None:

@@ -28,6 +28,11 @@ async def eventually(
         await asyncio.sleep(every)
 
 
+async def wait(seconds: float) -> None:
+    """Media goes on for so long, in real time: for what is looked at afterwards in all that came."""
+    await asyncio.sleep(seconds)
+
+
 def eventually_sync(check: Callable[[], T], *, within: float = 10.0, every: float = 0.02, what: str = "") -> T:
     """`eventually` for tests that run no event loop."""
     deadline = time.monotonic() + within
