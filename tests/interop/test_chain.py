@@ -173,8 +173,8 @@ async def test_ten_tasks_share_one_subscription_and_one_transcode(cdn: Nginx, mo
         begin(self, **options)
 
     begin = Transcoder.__init__
-    monkeypatch.setattr(Transcoder, "__init__", counted)
     async with chained() as chain, publishing(chain.first) as user, HostileServer(Behaviour.SILENT) as dead:
+        monkeypatch.setattr(Transcoder, "__init__", counted)  # a worker makes one as it starts
         names = [f"ten{number}" for number in range(9)]
         for name in names:
             await chain.second.start(cdn.push_url(name), task=name)
