@@ -204,14 +204,7 @@ class Place:
     @property
     def asleep(self) -> bool:
         """Nothing but tasks that wait for a publisher: there is nothing to do."""
-        return (
-            self.session is None
-            and self.stream.watched
-            and self._subscription is None
-            and not self.stream.ready
-            and not self.feed.active
-            and not self.audience.count
-        )
+        return self.stream.watched and self.idle and self._subscription is None and not self.feed.active
 
     def receive(self, now: float) -> None:
         """Packets in."""
