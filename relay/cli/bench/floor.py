@@ -18,6 +18,7 @@ from relay.rtc.srtp import session_pair
 
 SECONDS = 10.0
 """Of the clip."""
+_PER_CODING = round(AUDIO_BATCH / 0.02) + 1  # packets of 20 ms: what a feed gives at once
 _PER_READ = 8  # packets: what a stream of some 260 a second brings in a tick of 30 ms
 
 
@@ -57,9 +58,8 @@ def _sound(items: list[Item]) -> float:
         if not isinstance(item, Picture)
     ]
     began = time.thread_time()
-    batch = round(AUDIO_BATCH / (sounds[1].time - sounds[0].time)) + 1
-    for first in range(0, len(sounds), batch):
-        transcoder.push(sounds[first : first + batch])
+    for first in range(0, len(sounds), _PER_CODING):
+        transcoder.push(sounds[first : first + _PER_CODING])
     spent = time.thread_time() - began
     transcoder.close()
     return spent
