@@ -66,6 +66,7 @@ class PushRun:
         self._first_frame_after: float | None = None
         self._told = self._news
         self._deadline = self.task.deadline()
+        """As it stands since something last happened to the task: most ticks find nothing but that."""
         stream.watch(self, now)
 
     # words from above

@@ -88,7 +88,7 @@ class Worker:
         )
         # What is made once in a process, now: the first stream would hold up the loop for it.
         recvmmsg.available()
-        Transcoder(coder=self.settings.audio_coder, bit_rate=self.settings.audio_bit_rate).close()
+        Transcoder().close()
         self._ticking = asyncio.create_task(self._run())
 
     async def close(self) -> None:
