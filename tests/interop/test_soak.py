@@ -15,8 +15,8 @@ from tests.support.publishing import publishing
 log = structlog.get_logger(__name__)
 
 SETTLED = 100
-"""Cycles before memory is measured. It settles late: over 800, each hundred took 0.5 to 0.7 MB up to the 400th, and 0.2 MB
-at most from there on."""
+"""Cycles before memory is measured. It settles late: of 800, each hundred up to the 400th took 0.5 to 0.7 MB, and each
+from there on 0.2 MB at most."""
 CYCLES = 248
 AT_ONCE = 4
 DATABASE = 2 * 4
