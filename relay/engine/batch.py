@@ -10,6 +10,9 @@ from relay.core.task import Lease, TaskSpec
 MAX_STEPS = 100
 """Changes of one task; beyond it the newest replaces the one before it."""
 
+BRIEF = 8
+"""Tasks in one transaction that is over at once."""
+
 
 @dataclass(slots=True)
 class Batch:
@@ -21,6 +24,10 @@ class Batch:
 
     def __bool__(self) -> bool:
         return bool(self.steps or self.claims or self.flushes)
+
+    @property
+    def is_brief(self) -> bool:
+        return len(self.steps) + len(self.claims) <= BRIEF
 
     def add(self, snapshot: TaskSnapshot) -> None:
         steps = self.steps.setdefault(snapshot.id, [])

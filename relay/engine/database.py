@@ -27,7 +27,7 @@ MIGRATION_LOCK = 0x72656C6179
 class Driver(Protocol):
     """How one kind of database is talked to."""
 
-    async def write(self, work: Callable[[Connection], T]) -> T: ...
+    async def write(self, work: Callable[[Connection], T], *, brief: bool = False) -> T: ...
     async def read(self, work: Callable[[Connection], T]) -> T: ...
     async def close(self) -> None: ...
 
@@ -59,13 +59,14 @@ class Database:
         if driver is not None:
             await driver.close()
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
+    async def write(self, work: Callable[[Connection], T], *, brief: bool = False) -> T:
         """What `work` returns, once its transaction is committed; it is rolled back if `work` raises.
 
         `work` runs in another thread, or in pieces between other tasks of the loop: it changes nothing that they see.
-        It runs again where another server's transaction was in its way.
+        It runs again where another server's transaction was in its way. `brief`: it is a few statements of a few rows,
+        and may be done at once.
         """
-        return await self._opened.write(work)
+        return await self._opened.write(work, brief=brief)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """What `work` returns: SELECTs, each of which sees what is committed then. It waits for no writer."""

@@ -149,7 +149,7 @@ class Ledger:
 
     async def end(self, key: TaskKey) -> bool:
         """Ends the active task of that name, whichever server runs it; False: there is none."""
-        return bool(await self._change(lambda connection: self._records.end(connection, key)))
+        return bool(await self._change(lambda connection: self._records.end(connection, key), brief=True))
 
     @property
     def stats(self) -> LedgerStats:
@@ -215,7 +215,7 @@ class Ledger:
             return [*changes, *filter(None, started)]
 
         try:
-            changes = await self._change(write)
+            changes = await self._change(write, brief=batch.is_brief)
         except BaseException as error:
             self._pending.follow(batch)
             batch.refuse(DatabaseUnavailable(f"the database failed: {first_line(error)}"))
@@ -231,14 +231,16 @@ class Ledger:
             if not answer(claimed, lease) and lease is not None:
                 self._order(Resume(spec, lease))  # who asked is gone; what is recorded is
 
-    async def _change(self, write: Callable[[Connection], list[TaskChange]]) -> list[TaskChange]:
+    async def _change(
+        self, write: Callable[[Connection], list[TaskChange]], *, brief: bool = False
+    ) -> list[TaskChange]:
         """Commits what `write` does together with what the listeners make of it."""
 
         def transaction(connection: Connection) -> tuple[list[TaskChange], list[Callable[[], None]]]:
             changes = write(connection)
             return changes, [listener.record(connection, changes) for listener in self._listeners] if changes else []
 
-        changes, committed = await self._database.write(transaction)
+        changes, committed = await self._database.write(transaction, brief=brief)
         for tell in committed:
             tell()
         return changes

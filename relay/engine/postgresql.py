@@ -31,7 +31,7 @@ class PostgreSQL:
             connect_args={"timeout": CONNECT_TIMEOUT, "command_timeout": COMMAND_TIMEOUT},
         )
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
+    async def write(self, work: Callable[[Connection], T], *, brief: bool = False) -> T:
         for _ in range(ATTEMPTS - 1):
             try:
                 return await self._write(work)
