@@ -12,10 +12,8 @@ import asyncio
 import os
 import sqlite3
 import stat
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,12 +30,12 @@ T = TypeVar("T")
 
 BUSY_TIMEOUT = 5.0
 """Seconds that SQLite waits for another process's write."""
-THREADS = 3
-"""Each with a connection: the writer's, the reader's, the keeper's. In memory, where another connection would be
-another database, one does all."""
+CONNECTIONS = 4
+"""The writer's thread, the reader's and the keeper's have one each, and the loop. In memory, where another connection
+would be another database, the writer's does all."""
 SLOW = 0.02
 """Seconds of a brief piece of work after which media had to wait for it too long: the disk, or the machine, is busy."""
-SLOW_TIME = 10.0
+SLOW_TIME = 5.0
 """Seconds for which the thread does them all then."""
 CHECKPOINT = 250
 """Transactions from one checkpoint to the next: about 4 MB of the log."""
@@ -51,10 +49,11 @@ class SQLite:
     def __init__(self, url: DatabaseUrl) -> None:
         if url.path is not None:
             _make_private(url.path)
-        self._engine = _engine(url, BUSY_TIMEOUT)
-        self._brief = _engine(url, 0.0) if url.path is not None else None
-        self._brief_after = 0.0
-        """By `time.monotonic`."""
+        self._engine = _engine(url)
+        self._here: Connection | None = None
+        """The loop's own, with no patience, from the first brief piece of work."""
+        self._here_after = 0.0
+        """By the loop's clock: until then nothing is done on the loop."""
         self._reading = self._engine.execution_options(relay_reads=True)
         self._writer = ThreadPoolExecutor(1, "relay-sqlite-writer")
         self._reader = self._keeper = self._writer
@@ -66,18 +65,21 @@ class SQLite:
         """Transactions since the last checkpoint began."""
 
     async def write(self, work: Callable[[Connection], T], *, brief: bool = False) -> T:
-        if brief and self._brief is not None and (begun := time.monotonic()) >= self._brief_after:
+        loop = asyncio.get_running_loop()
+        if brief and self._log is not None and loop.time() >= self._here_after:
+            here = (
+                self._here if self._here is not None else await loop.run_in_executor(self._writer, self._connect_here)
+            )
+            begun = loop.time()
             try:
-                return self._transaction(self._brief, work)
+                return self._commit(here, work)
             except OperationalError as error:
                 if not _is_locked(error):
                     raise
             finally:
-                ended = time.monotonic()
-                if ended - begun > SLOW:
-                    self._brief_after = ended + SLOW_TIME
-        transaction = partial(self._transaction, self._engine, work)
-        return await asyncio.get_running_loop().run_in_executor(self._writer, transaction)
+                if loop.time() - begun > SLOW:
+                    self._here_after = loop.time() + SLOW_TIME
+        return await loop.run_in_executor(self._writer, self._write, work)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         def look() -> T:
@@ -88,23 +90,34 @@ class SQLite:
 
     async def close(self) -> None:
         loop = asyncio.get_running_loop()
+        if self._here is not None:
+            self._here.close()
         # After what each has been given: a connection that is in use when the engine is disposed of stays open.
         for thread in (self._writer, self._reader):
             await loop.run_in_executor(thread, lambda: None)
         await loop.run_in_executor(self._keeper, self._engine.dispose)
-        if self._brief is not None:
-            self._brief.dispose()
         for thread in (self._writer, self._reader, self._keeper):
             thread.shutdown()
 
-    def _transaction(self, engine: Engine, work: Callable[[Connection], T]) -> T:
-        with engine.begin() as connection:
+    def _write(self, work: Callable[[Connection], T]) -> T:
+        with self._engine.connect() as connection:
+            return self._commit(connection, work)
+
+    def _commit(self, connection: Connection, work: Callable[[Connection], T]) -> T:
+        with connection.begin():
             done = work(connection)
         self._committed += 1
         if self._committed >= CHECKPOINT:
             self._committed = 0
             self._keeper.submit(self._checkpoint)
         return done
+
+    def _connect_here(self) -> Connection:
+        if self._here is None:
+            here = self._engine.connect()
+            here.connection.cursor().execute("PRAGMA busy_timeout=0").close()
+            self._here = here
+        return self._here
 
     def _checkpoint(self) -> None:
         if self._log is None:
@@ -117,14 +130,14 @@ class SQLite:
             log.warning("the database's log was not carried into its file", error=str(error).splitlines()[0])
 
 
-def _engine(url: DatabaseUrl, busy_timeout: float) -> Engine:
-    pool: dict[str, Any] = {"poolclass": QueuePool, "pool_size": THREADS, "max_overflow": 0}
+def _engine(url: DatabaseUrl) -> Engine:
+    pool: dict[str, Any] = {"poolclass": QueuePool, "pool_size": CONNECTIONS, "max_overflow": 0}
     engine = create_engine(
         url.secret,
         hide_parameters=True,  # push URLs, among other things: no error shows them
         **({"poolclass": StaticPool} if url.path is None else pool),
         pool_reset_on_return=None,  # `begin` has ended what it began, and a read begins nothing
-        connect_args={"timeout": busy_timeout, "check_same_thread": False},  # closed by whichever is last
+        connect_args={"timeout": BUSY_TIMEOUT, "check_same_thread": False},  # closed by whichever is last
     )
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)

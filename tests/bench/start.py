@@ -2,8 +2,9 @@
 
     python -m tests.bench.start --rate 150 --seconds 20 --pushes 4
 
-Server, sink and publishers are processes of their own. Every task is stopped a second after it was started, so as many
-Stops a second come on top. Latency counts from the moment a request was due, so a late client counts against the relay.
+Server, sink and publishers are processes of their own. Half of the requests are Starts; each task is stopped a second
+later, halfway between two Starts. Latency counts from the moment a request was due, so a late client counts against the
+relay.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from tests.support.process import RelayProcess, serving
 APP, ROOM = "app", "room"
 SIGNER = Signer("AKbench", "c2VjcmV0IG9mIHRoZSBiZW5jaA==")
 LIFE = 1.0
-"""Seconds from Start to Stop."""
+"""Seconds from Start to Stop, about."""
 
 
 @dataclass(slots=True)
@@ -85,20 +86,21 @@ class Load:
 
     async def run(self, rate: float, seconds: float) -> None:
         loop = asyncio.get_running_loop()
-        begun = loop.time()
+        begun, starts = loop.time(), rate / 2
+        life = (round(LIFE * starts) + 0.5) / starts
         async with asyncio.TaskGroup() as group:
-            for number in range(round(rate * seconds)):
-                due = begun + number / rate
+            for number in range(round(starts * seconds)):
+                due = begun + number / starts
                 await asyncio.sleep(due - loop.time())
-                group.create_task(self._life(f"bench{number}", due))
+                group.create_task(self._life(f"bench{number}", due, life))
 
-    async def _life(self, task: str, due: float) -> None:
+    async def _life(self, task: str, due: float, life: float) -> None:
         # A user of its own, who never comes: the task waits.
         asked = body(task, self.push_url, task)
         await self._call(START, asked, due, self.starts)
         loop = asyncio.get_running_loop()
-        await asyncio.sleep(due + LIFE - loop.time())
-        await self._call(STOP, asked, max(due + LIFE, due), self.stops)
+        await asyncio.sleep(due + life - loop.time())
+        await self._call(STOP, asked, due + life, self.stops)
 
     async def _call(self, action: str, asked: dict[str, Any], due: float, into: list[float]) -> None:
         status, content = await self.client.call(action, asked)
@@ -155,7 +157,7 @@ async def bench(rate: float, seconds: float, pushes: int, settings: dict[str, st
             await sink.ask("close", within=10)
     for name, found in (("Start", load.starts), ("Stop", load.stops)):
         figures = ", ".join(f"p{part} {share(found, part / 100):.1f}" for part in (50, 95, 99))
-        print(f"{name:5} {len(found)} at {rate:g}/s: {figures}, most {1000 * max(found):.1f} ms")  # noqa: T201
+        print(f"{name:5} {len(found)} at {rate / 2:g}/s: {figures}, most {1000 * max(found):.1f} ms")  # noqa: T201
     print(f"relay: {100 * used:.0f} % of a core, {pushes} pushes; all of the machine's cores: {machine:.0f} %")  # noqa: T201
     for words, count in load.wrong.most_common(5):
         print(f"{count} refused: {words}")  # noqa: T201
@@ -164,7 +166,7 @@ async def bench(rate: float, seconds: float, pushes: int, settings: dict[str, st
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rate", type=float, default=150, help="Starts a second")
+    parser.add_argument("--rate", type=float, default=150, help="requests a second")
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--pushes", type=int, default=4)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of relay serve")

@@ -184,6 +184,63 @@ async def test_who_stops_waiting_leaves_a_whole_transaction(tmp_path: Path) -> N
         assert len(await rows(database, servers.select())) == 2
 
 
+async def test_brief_work_is_done_at_once_and_undone_where_it_fails(tmp_path: Path) -> None:
+    def write(connection: sa.Connection, name: str) -> int:
+        connection.execute(servers.insert().values(id=name, heartbeat=1))
+        return threading.get_ident()
+
+    async with opened(DatabaseUrl.file(tmp_path / "relay.db")) as database:
+        assert await database.write(lambda connection: write(connection, "a")) != threading.get_ident()
+        assert await database.write(lambda connection: write(connection, "b"), brief=True) == threading.get_ident()
+        with pytest.raises(IntegrityError):
+            await database.write(lambda connection: (write(connection, "c"), write(connection, "a")), brief=True)
+        assert await database.write(lambda connection: write(connection, "d"), brief=True) == threading.get_ident()
+        assert await rows(database, sa.select(servers.c.id)) == [("a",), ("b",), ("d",)]
+
+
+async def test_brief_work_that_another_is_in_the_way_of_does_not_hold_up_the_loop(tmp_path: Path) -> None:
+    url = DatabaseUrl.file(tmp_path / "relay.db")
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold(connection: sa.Connection) -> None:
+        begun.set()
+        go_on.wait(10)
+
+    def write(connection: sa.Connection) -> int:
+        connection.execute(servers.insert().values(id=str(go_on.is_set()), heartbeat=1))
+        return threading.get_ident()
+
+    async with opened(url) as other, opened(url) as database:
+        await database.write(lambda connection: None, brief=True)
+        holding = asyncio.create_task(other.write(hold))
+        await eventually(begun.is_set)
+        writing = asyncio.create_task(database.write(write, brief=True))
+        await asyncio.wait([writing], timeout=0.05)
+        assert not writing.done()
+        go_on.set()
+        await holding
+        assert await writing != threading.get_ident()
+        with pytest.raises(IntegrityError):
+            await database.write(write, brief=True)
+        await execute(database, servers.delete())
+        assert await database.write(write, brief=True) == threading.get_ident()
+
+
+async def test_brief_work_leaves_the_loop_for_a_while_after_a_slow_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(DatabaseUrl.file(tmp_path / "relay.db")) as database:
+        monkeypatch.setattr(sqlite_module, "SLOW", -1.0)
+        monkeypatch.setattr(sqlite_module, "SLOW_TIME", 1.0)
+        assert await database.write(lambda _: threading.get_ident(), brief=True) == threading.get_ident()
+        assert await database.write(lambda _: threading.get_ident(), brief=True) != threading.get_ident()
+
+        async def here_again() -> bool:
+            return await database.write(lambda _: threading.get_ident(), brief=True) == threading.get_ident()
+
+        await eventually(here_again)
+
+
 async def test_the_log_is_carried_into_the_file_beside_those_who_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
