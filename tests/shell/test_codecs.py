@@ -1,16 +1,18 @@
 """Coders and decoder by cffi give what PyAV gives from the same libraries: whatever of their structures moves is seen
 here. The resampler is measured by itself."""
 
+import mmap
 from fractions import Fraction
 
 import av
 import numpy as np
+import psutil
 import pytest
 from av.audio.codeccontext import AudioCodecContext
 
 from relay.core.opus import RATE, lost_frame
-from relay.push.transcode.codecs import AAC_RATE, MAX_DRIFT, AacEncoder, OpusDecoder, Resampler
-from relay.push.transcode.libraries import CodecError
+from relay.push.transcode.codecs import AAC_RATE, BLOCK, MAX_DRIFT, AacEncoder, OpusDecoder, Resampler
+from relay.push.transcode.libraries import CodecError, libraries
 from tests.support.programme import PROGRAMME
 from tests.support.sound import opus
 
@@ -55,6 +57,25 @@ def test_encoding(channels: int) -> None:
     assert units == list(map(bytes, oracle.encode(frame)))
     assert len(units) == 19
     assert encoder.config[:2] == bytes.fromhex("1208" if channels == 1 else "1210")
+
+
+def test_what_an_encoder_clears_and_does_not_use_takes_no_memory() -> None:
+    sound = bytes(np.ascontiguousarray(PROGRAMME["music"]()[0, : 200 * BLOCK // 4], np.float32))
+    encoder = AacEncoder(1, 64_000, OPTIONS)
+    ffi = libraries().ffi
+    options = ffi.cast("AVClass **", encoder._context.priv_data)[0]
+    assert ffi.string(options.class_name) == b"AAC encoder", "AVCodecContext.priv_data is elsewhere"
+    encoder.encode(sound)
+    released = libraries().release_zeros(encoder._context.priv_data)
+    assert released * mmap.PAGESIZE > 250_000
+    untouched = AacEncoder(1, 64_000, OPTIONS)
+    untouched.encode(sound)
+    assert encoder.encode(sound) == untouched.encode(sound)
+
+    process = psutil.Process()
+    before = process.memory_info().rss
+    several = [AacEncoder(1, 64_000, OPTIONS) for _ in range(40)]
+    assert (process.memory_info().rss - before) / len(several) < 450_000
 
 
 def test_an_option_that_there_is_not_is_refused() -> None:

@@ -1,12 +1,14 @@
-"""FFmpeg's libraries and libopus, which PyAV brings along, by cffi in ABI mode.
+"""FFmpeg's libraries and libopus, which PyAV brings along, and the C library below them, by cffi in ABI mode.
 
 Through PyAV itself each access unit and each frame is an object with fractions for its times, made and dropped on the
 way. What of the libraries' structures is declared here holds for the major versions that are asked for; `av` is pinned
 to them.
 """
 
+import mmap
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from itertools import groupby
 from typing import Any
 
 import cffi  # type: ignore[import-untyped]  # it ships no types
@@ -14,6 +16,8 @@ from av.codec import context
 
 _AVCODEC, _AVUTIL, _SWRESAMPLE = 62, 60, 6
 """Major versions."""
+_MADV_DONTNEED = 4
+_PAGE = mmap.PAGESIZE
 _SEARCH_CHILDREN = 1  # AV_OPT_SEARCH_CHILDREN: an encoder's own options, too
 
 _DECLARATIONS = """
@@ -44,7 +48,11 @@ typedef struct {
     size_t crop_top; size_t crop_bottom; size_t crop_left; size_t crop_right; void *private_ref;
     AVChannelLayout ch_layout;
 } AVFrame;
-typedef struct AVCodecContext AVCodecContext;
+typedef struct { const char *class_name; } AVClass;
+typedef struct {
+    const AVClass *av_class; int log_level_offset; int codec_type; const void *codec; int codec_id; unsigned codec_tag;
+    void *priv_data;
+} AVCodecContext;
 typedef struct AVCodec AVCodec;
 typedef struct SwrContext SwrContext;
 
@@ -78,6 +86,9 @@ typedef struct OpusDecoder OpusDecoder;
 OpusDecoder *opus_decoder_create(int32_t rate, int channels, int *error);
 int opus_decode(OpusDecoder *decoder, const char *data, int32_t length, int16_t *pcm, int frame_size, int fec);
 void opus_decoder_destroy(OpusDecoder *decoder);
+
+size_t malloc_usable_size(void *allocated);
+int madvise(void *address, size_t length, int advice);
 """
 
 
@@ -110,6 +121,23 @@ class Libraries:
         for name, value in options.items():
             if self.lib.av_opt_set(target, name.encode(), value.encode(), _SEARCH_CHILDREN) < 0:
                 raise CodecError(f"{name}={value} is no option")
+
+    def release_zeros(self, allocated: Any) -> int:
+        """Gives the pages of `allocated` in which there are only zeros back to the kernel, and says how many: it makes
+        them anew, with zeros, when somebody looks."""
+        address = int(self.ffi.cast("uintptr_t", allocated))
+        start = -(-address // _PAGE) * _PAGE
+        whole = max((address + self.lib.malloc_usable_size(allocated) - start) // _PAGE * _PAGE, 0)
+        content, zeros, released = bytes(self.ffi.buffer(self._at(start), whole)), bytes(_PAGE), 0
+        pages = range(0, whole, _PAGE)
+        for empty, group in groupby(pages, lambda page: content[page : page + _PAGE] == zeros):
+            run = list(group)
+            if empty and self.lib.madvise(self._at(start + run[0]), len(run) * _PAGE, _MADV_DONTNEED) == 0:
+                released += len(run)
+        return released
+
+    def _at(self, address: int) -> Any:
+        return self.ffi.cast("void *", address)
 
 
 @lru_cache(maxsize=1)
