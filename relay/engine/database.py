@@ -1,4 +1,5 @@
-"""The SQL database: what is to be done in it is a function of a connection, which runs beside the event loop.
+"""The SQL database: what is to be done in it is a function of a connection, which runs beside the event loop, or on it
+where it is over at once.
 
 Migrations run when the database is opened, one process at a time. Whatever keeps rows beside the ledger's puts its
 tables into `engine.schema` and a revision into `engine/migrations/versions`.
@@ -62,7 +63,7 @@ class Database:
     async def write(self, work: Callable[[Connection], T], *, brief: bool = False) -> T:
         """What `work` returns, once its transaction is committed; it is rolled back if `work` raises.
 
-        `work` runs in another thread, or in pieces between other tasks of the loop: it changes nothing that they see.
+        `work` may run in another thread, or in pieces between other tasks of the loop: it changes nothing that they see.
         It runs again where another server's transaction was in its way. `brief`: it is a few statements of a few rows,
         and may be done at once.
         """
