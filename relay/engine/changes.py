@@ -30,6 +30,6 @@ class ChangeListener(Protocol):
 
         What it returns is called on the server's loop once that has been committed. Changes of one task come in order,
         each once; where a transaction fails they come again with the next one, so nothing outside of the database may
-        happen here, where it may be another thread. It holds up Start and Stop, and media with them where it is not: some
+        happen here, where it may be another thread. It holds up Start and Stop, or media where it is no other: some
         INSERTs, no more.
         """

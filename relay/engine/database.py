@@ -63,9 +63,9 @@ class Database:
     async def write(self, work: Callable[[Connection], T], *, brief: bool = False) -> T:
         """What `work` returns, once its transaction is committed; it is rolled back if `work` raises.
 
-        `work` may run in another thread, or in pieces between other tasks of the loop: it changes nothing that they see.
-        It runs again where another server's transaction was in its way. `brief`: it is a few statements of a few rows,
-        and may be done at once.
+        `work` may run in another thread, or in pieces between other tasks of the loop: it changes nothing they see. It
+        runs again where another server's transaction was in its way. `brief`: it is a few statements of a few rows, and
+        may be done at once.
         """
         return await self._opened.write(work, brief=brief)
 
