@@ -67,12 +67,11 @@ class SQLite:
     async def write(self, work: Callable[[Connection], T], *, brief: bool = False) -> T:
         loop = asyncio.get_running_loop()
         if brief and self._log is not None and loop.time() >= self._here_after:
-            here = (
-                self._here if self._here is not None else await loop.run_in_executor(self._writer, self._connect_here)
-            )
+            if self._here is None:
+                self._here = await loop.run_in_executor(self._writer, self._connect_here)
             begun = loop.time()
             try:
-                return self._commit(here, work)
+                return self._commit(self._here, work)
             except OperationalError as error:
                 if not _is_locked(error):
                     raise
@@ -113,11 +112,13 @@ class SQLite:
         return done
 
     def _connect_here(self) -> Connection:
-        if self._here is None:
-            here = self._engine.connect()
-            here.connection.cursor().execute("PRAGMA busy_timeout=0").close()
-            self._here = here
-        return self._here
+        """On the writer's thread: two that ask at once get the same."""
+        if self._here is not None:
+            return self._here
+        here = self._engine.connect()
+        here.connection.cursor().execute("PRAGMA busy_timeout=0").close()
+        self._here = here
+        return here
 
     def _checkpoint(self) -> None:
         if self._log is None:
@@ -146,7 +147,8 @@ def _engine(url: DatabaseUrl) -> Engine:
 
 def _is_locked(error: OperationalError) -> bool:
     """Another connection writes: nothing has been done yet, since a transaction begins as a writer."""
-    return isinstance(error.orig, sqlite3.OperationalError) and error.orig.sqlite_errorcode == sqlite3.SQLITE_BUSY
+    cause = error.orig
+    return isinstance(cause, sqlite3.OperationalError) and cause.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _make_private(path: Path) -> None:

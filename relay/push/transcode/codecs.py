@@ -121,7 +121,7 @@ class AacEncoder:
         self._libraries.set(self._context, options)
         if lib.avcodec_open2(self._context, codec, ffi.NULL) < 0:
             raise CodecError("the AAC encoder does not take its settings")
-        # It clears half a megabyte for costs that other coders than `fast` look up.
+        # It has cleared half a megabyte for costs by scale factor, most of which never occur.
         self._libraries.release_zeros(self._context.priv_data)
         lib.avcodec_parameters_from_context(parameters, self._context)
         self.config = ffi.buffer(parameters.extradata, parameters.extradata_size)[:]
