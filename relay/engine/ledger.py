@@ -1,8 +1,8 @@
 """The ledger: every task and its history, in SQL. What it says survives the process; what it has not said has not been.
 
 One coroutine writes. What has piled up since its last transaction goes into the next: changes of tasks that run here,
-which nobody waits for, and new tasks, which Start waits for: many Starts share a commit. That a name has one active task
-is the database's own constraint, whoever shares the database.
+which nobody waits for, and new tasks, which Start waits for: many Starts share a commit. That a name has one active
+task is the database's own constraint, whoever shares the database.
 """
 
 import asyncio
