@@ -51,7 +51,7 @@ class SQLite:
             _make_private(url.path)
         self._engine = _engine(url)
         self._here: Connection | None = None
-        """The loop's own, with no patience, from the first brief piece of work."""
+        """The loop's own, with no patience; None in memory."""
         self._here_after = 0.0
         """By the loop's clock: until then nothing is done on the loop."""
         self._reading = self._engine.execution_options(relay_reads=True)
@@ -66,9 +66,7 @@ class SQLite:
 
     async def write(self, work: Callable[[Connection], T], *, brief: bool = False) -> T:
         loop = asyncio.get_running_loop()
-        if brief and self._log is not None and loop.time() >= self._here_after:
-            if self._here is None:
-                self._here = await loop.run_in_executor(self._writer, self._connect_here)
+        if brief and self._here is not None and loop.time() >= self._here_after:
             begun = loop.time()
             try:
                 return self._commit(self._here, work)
@@ -89,16 +87,18 @@ class SQLite:
 
     async def close(self) -> None:
         loop = asyncio.get_running_loop()
-        if self._here is not None:
-            self._here.close()
         # After what each has been given: a connection that is in use when the engine is disposed of stays open.
         for thread in (self._writer, self._reader):
             await loop.run_in_executor(thread, lambda: None)
+        if self._here is not None:
+            self._here.close()
         await loop.run_in_executor(self._keeper, self._engine.dispose)
         for thread in (self._writer, self._reader, self._keeper):
             thread.shutdown()
 
     def _write(self, work: Callable[[Connection], T]) -> T:
+        if self._here is None and self._log is not None:
+            self._here = self._connect_here()
         with self._engine.connect() as connection:
             return self._commit(connection, work)
 
@@ -112,12 +112,8 @@ class SQLite:
         return done
 
     def _connect_here(self) -> Connection:
-        """On the writer's thread: two that ask at once get the same."""
-        if self._here is not None:
-            return self._here
         here = self._engine.connect()
         here.connection.cursor().execute("PRAGMA busy_timeout=0").close()
-        self._here = here
         return here
 
     def _checkpoint(self) -> None:
