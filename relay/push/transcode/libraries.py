@@ -124,7 +124,7 @@ class Libraries:
 
     def release_zeros(self, allocated: Any) -> int:
         """Gives the pages of `allocated` in which there are only zeros back to the kernel, and says how many: it makes
-        them anew, with zeros, when somebody looks."""
+        them anew, with zeros, when somebody looks. Nobody else may write there meanwhile."""
         address = int(self.ffi.cast("uintptr_t", allocated))
         start = -(-address // _PAGE) * _PAGE
         whole = max((address + self.lib.malloc_usable_size(allocated) - start) // _PAGE * _PAGE, 0)
