@@ -28,6 +28,8 @@ async def test_a_short_run_measures_the_relay(tmp_path: Path) -> None:
     assert 0 < phases < cpu["total"]
     assert abs(phases + cpu["rest"] - cpu["total"]) < 1e-4
     assert run["resident_mb"] > 20
+    assert 0 < run["publishers_cpu"] < 1
+    assert 0 < run["sink_cpu"] < 1
     assert [line["largest_good"] for line in told["summary"]] == [1]
     assert all(0 < told["floor"][part] < 1 for part in ("sound", "srtp", "udp", "tcp"))
     assert "reception" in picture.read_text()

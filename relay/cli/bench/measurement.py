@@ -79,13 +79,15 @@ class _Measurement:
         if plan.push_url is None:
             await self._all_flow()
         await asyncio.sleep(_SETTLE)
-        begin, before, phases_before = time.monotonic(), await self._usage(), await self._system.phases()
+        begin, before, beside_before = time.monotonic(), self._usage(), self._beside()
+        phases_before = await self._system.phases()
         end = begin + plan.seconds
         while (left := end - time.monotonic()) > 0:
             self._progress(f"{left:.0f} s left")
             await asyncio.sleep(min(left, 1.0))
             await self._look()
-        phases, after, end = await self._system.phases(), await self._usage(), time.monotonic()
+        phases, after, beside, end = await self._system.phases(), self._usage(), self._beside(), time.monotonic()
+        stream_seconds = (end - begin) * plan.streams
         await asyncio.sleep(_GRACE)
         arrived = (await self._sink.ask("finish", within=30))["streams"]
         first = (await self._look())["first"]
@@ -95,9 +97,11 @@ class _Measurement:
             sender=plan.sender,
             streams=plan.streams,
             seconds=round(end - begin, 2),
-            cpu=_costs(before, after, phases_before, phases, (end - begin) * plan.streams),
+            cpu=_costs(before, after, phases_before, phases, stream_seconds),
             resident_mb=round(after.resident / 1e6, 1),
             processes=after.processes,
+            publishers_cpu=round((beside[0] - beside_before[0]) / stream_seconds, 5),
+            sink_cpu=round((beside[1] - beside_before[1]) / stream_seconds, 5),
         )
         if plan.push_url is None:
             streams = {name: Arrived(**fields) for name, fields in arrived.items()}
@@ -105,11 +109,18 @@ class _Measurement:
             report.judge_first_frames(run, first, streams)
         return run
 
-    async def _usage(self) -> Usage:
+    def _usage(self) -> Usage:
         try:
             return usage(self._system.pid)
         except ProcessLookupError:
             raise RunFailed(f"{self._plan.candidate.name} ended while it was measured") from None
+
+    def _beside(self) -> tuple[float, float]:
+        """CPU seconds of the publishers and of the sink."""
+        try:
+            return usage(self._publishers.pid).cpu, usage(self._sink.pid).cpu
+        except ProcessLookupError:
+            raise RunFailed("the publishers or the sink ended while they were measured") from None
 
     async def _look(self) -> child.Message:
         """`RunFailed` where sending went wrong."""

@@ -39,6 +39,9 @@ class Run:
     cpu: Costs
     resident_mb: float
     processes: int
+    publishers_cpu: float = 0.0
+    """Seconds per stream-second, beside the system's: what the load itself takes of the machine."""
+    sink_cpu: float = 0.0
     sent: int = 0
     """Pictures of all streams within the span."""
     lost: int = 0
