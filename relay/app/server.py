@@ -35,6 +35,7 @@ from relay.gateway.tokens import RoomTokens
 from relay.gateway.whep import make_router as make_whep_router
 from relay.gateway.whip import make_router as make_whip_router
 from relay.net.destinations import Destinations
+from relay.push.transcode import prepare
 
 log = structlog.get_logger(__name__)
 
@@ -201,6 +202,7 @@ def _bind(host: str, port: int) -> socket.socket:
 
 def serve(settings: Settings) -> None:
     """Runs the server until SIGINT or SIGTERM. `OSError` where it cannot bind, `DatabaseUnavailable`."""
+    prepare(settings.audio_coder)
     with _bind(settings.host, settings.port) as listener:
         asyncio.run(_serve(settings, listener))
 

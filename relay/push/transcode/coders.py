@@ -1,4 +1,4 @@
-"""AAC coders: FFmpeg's own as they are, and `paired`, which makes much of its cheapest one.
+"""AAC coders: `lean`, the relay's own; FFmpeg's as they are; and `paired`, which makes much of the cheapest of those.
 
 FFmpeg's `fast` costs a third of `twoloop` and follows the source more closely, but a loud tone saturates it: what it
 quantizes is limited to 8191. `paired` feeds it a quarter of the amplitude and gives the loudness back in global_gain,
@@ -10,17 +10,20 @@ from array import array
 from collections import deque
 from collections.abc import Sequence
 from operator import add, mul, sub
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from relay.core.aac import LC, SILENCE, AudioSpecificConfig, ChannelStream, mid_pair, pair
+from relay.push.transcode import compiled
 from relay.push.transcode.codecs import AAC_RATE, BLOCK, AacEncoder
+from relay.push.transcode.lean import LeanEncoder
 
-CoderName = Literal["paired", "twoloop", "fast"]
-DEFAULT_CODER: CoderName = "paired"
+CoderName = Literal["lean", "paired", "twoloop", "fast"]
+DEFAULT_CODER: CoderName = "lean"
 DEFAULT_BIT_RATE = 128_000
 
 _NO_SBR = bytes.fromhex("56e500")
 """The AudioSpecificConfig's extension that says so: players need not wait for it (ISO/IEC 14496-3, 1.6.6.1)."""
+_CONFIG = AudioSpecificConfig(LC, AAC_RATE, 2).encode() + _NO_SBR
 _HEADROOM = 8
 """Steps of 1.5 dB: a quarter of the amplitude."""
 _SPENDING = 1.05
@@ -52,7 +55,22 @@ class Coder(Protocol):
 
 
 def make_coder(name: CoderName, bit_rate: int) -> Coder:
-    return PairedCoder(bit_rate) if name == "paired" else PlainCoder({"aac_coder": name}, bit_rate)
+    """`paired` stands in for `lean` where that cannot be compiled."""
+    if name == "lean" and (encode := compiled.encoder()) is not None:
+        return LeanCoder(encode, bit_rate)
+    return PairedCoder(bit_rate) if name in ("lean", "paired") else PlainCoder({"aac_coder": name}, bit_rate)
+
+
+def prepare(name: CoderName) -> None:
+    """Does what takes long, once for an installation."""
+    if name == "lean":
+        compiled.prepare()
+
+
+def load(name: CoderName) -> None:
+    """Does what takes a moment, once for a process: before there is media to wait for it."""
+    if name == "lean":
+        compiled.encoder()
 
 
 class _Blocks:
@@ -67,6 +85,21 @@ class _Blocks:
         whole = len(planes[0]) // BLOCK * BLOCK
         self._rest = [plane[whole:] for plane in planes]
         return [plane[:whole] for plane in planes]
+
+
+class LeanCoder:
+    """The relay's own."""
+
+    mix: Sequence[tuple[float, float]] = ((1.0, 0.0), (0.0, 1.0))
+
+    def __init__(self, encode: Any, bit_rate: int) -> None:
+        """`encode`: of `compiled`."""
+        self.config = _CONFIG
+        self._encoder = LeanEncoder(encode, bit_rate, _bandwidth(bit_rate))
+        self._blocks = _Blocks(2)
+
+    def encode(self, planes: Sequence[bytes]) -> list[bytes]:
+        return self._encoder.encode(*self._blocks.take(planes))
 
 
 class PlainCoder:
@@ -90,7 +123,7 @@ class PairedCoder:
     """Left, right and mid."""
 
     def __init__(self, bit_rate: int) -> None:
-        self.config = AudioSpecificConfig(LC, AAC_RATE, 2).encode() + _NO_SBR
+        self.config = _CONFIG
         self._bit_rate = bit_rate
         self._blocks = _Blocks(3)
         self._mids: deque[bytes] = deque([bytes(BLOCK)] * _MEMORY, maxlen=_MEMORY)

@@ -1,0 +1,149 @@
+"""Quantized lines as codes: what a band costs by codebook, sections of one codebook, and the writing of both.
+
+Codebooks come in pairs that number the same combinations of values, one for calmer bands and one for wilder ones
+(ISO/IEC 14496-3, table 4.A.1 and 4.6.3.3); the last takes any value, by escapes.
+"""
+
+from relay.core.aac.encoder.bits import put
+from relay.core.aac.encoder.tables import (
+    CODES,
+    COSTS,
+    FACTOR_CODES,
+    FACTOR_LENGTHS,
+    LARGEST,
+    LENGTHS,
+    STARTS,
+    Bytes,
+    Ints,
+    Longs,
+)
+
+ZERO, ESCAPE = 0, 11
+_SIGNED = 2, 6
+_LEAST_ESCAPED = 16
+NEW_SECTION = 9
+"""Bits of a section, about."""
+
+
+def least_book(peak: int) -> int:
+    """The first of the codebooks that take values up to `peak`."""
+    book = 0
+    while LARGEST[book] < peak:
+        book += 1
+    return book
+
+
+def band_cost(values: Ints, start: int, end: int, book: int) -> tuple[int, int]:
+    """Bits in `book`, the first of a pair, and in the second; both the same for the last one."""
+    cost = other_cost = 0
+    first, second = STARTS[book], STARTS[min(book + 1, ESCAPE)]
+    for at in range(start, end, _size(book)):
+        place = _place(values, at, book)
+        cost += COSTS[first + place]
+        other_cost += COSTS[second + place]
+    if book == ESCAPE:
+        for at in range(start, end):
+            if abs(values[at]) >= _LEAST_ESCAPED:
+                cost += 2 * _exponent(values[at]) - 3
+        other_cost = cost
+    return cost, other_cost
+
+
+def _size(book: int) -> int:
+    return 4 if book <= 4 else 2
+
+
+def _place(values: Ints, at: int, book: int) -> int:
+    """Which combination the values are (4.6.3.3)."""
+    place: int
+    if book <= 2:
+        place = 40 + 27 * values[at] + 9 * values[at + 1] + 3 * values[at + 2] + values[at + 3]
+    elif book <= 4:
+        place = 27 * abs(values[at]) + 9 * abs(values[at + 1]) + 3 * abs(values[at + 2]) + abs(values[at + 3])
+    elif book <= 6:
+        place = 40 + 9 * values[at] + values[at + 1]
+    else:
+        side = 8 if book <= 8 else 13 if book <= 10 else 17
+        place = side * min(abs(values[at]), _LEAST_ESCAPED) + min(abs(values[at + 1]), _LEAST_ESCAPED)
+    return place
+
+
+def _exponent(value: int) -> int:
+    """Of the highest bit of an escaped value."""
+    exponent = 4
+    while abs(value) >> exponent + 1:
+        exponent += 1
+    return exponent
+
+
+def lengthen_sections(values: Ints, bands: Ints, per_group: int, groups: int, books: Ints, costs: Ints) -> None:
+    """Lets a band have the codebook of the one before it, where that costs less than a section of its own."""
+    for band in range(1, groups * per_group):
+        book, before = books[band], books[band - 1]
+        if band % per_group == 0 or book == before or before == ZERO or LARGEST[before] < LARGEST[book]:
+            continue
+        pair = (before - 1) // 2 * 2 + 1
+        both = band_cost(values, bands[band], bands[band + 1], pair)
+        cost = both[1] if before > pair else both[0]
+        saved = NEW_SECTION
+        if (band + 1) % per_group != 0:
+            # What follows may go on with its own section, or with the one that is lengthened, or have its own anyway.
+            saved = 2 * NEW_SECTION if books[band + 1] == before else 0 if books[band + 1] == book else NEW_SECTION
+        if cost <= costs[band] + saved:
+            books[band] = before
+            costs[band] = cost
+
+
+def put_sections(out: Bytes, at: Longs, books: Ints, per_group: int, groups: int, width: int) -> None:
+    """section_data (4.4.2.7); `width`: bits of a length."""
+    escape = (1 << width) - 1
+    for group in range(groups):
+        band = group * per_group
+        end = band + per_group
+        while band < end:
+            first = band
+            while band < end and books[band] == books[first]:
+                band += 1
+            put(out, at, books[first], 4)
+            length = band - first
+            while length >= escape:
+                put(out, at, escape, width)
+                length -= escape
+            put(out, at, length, width)
+
+
+def put_factors(out: Bytes, at: Longs, factors: Ints, books: Ints, count: int, gain: int) -> None:
+    """scale_factor_data (4.4.2.7)."""
+    for band in range(count):
+        if books[band] != ZERO:
+            step = factors[band] - gain + 60
+            put(out, at, FACTOR_CODES[step], FACTOR_LENGTHS[step])
+            gain = factors[band]
+
+
+def factor_cost(factor: int, before: int) -> int:
+    """Bits of one scale factor after another."""
+    return int(FACTOR_LENGTHS[factor - before + 60])
+
+
+def put_band(out: Bytes, at: Longs, values: Ints, start: int, end: int, book: int) -> None:
+    """A band's part of spectral_data (4.4.2.7)."""
+    size = _size(book)
+    first = STARTS[book]
+    signed = book <= 2 or 5 <= book <= 6
+    for place in range(start, end, size):
+        index = first + _place(values, place, book)
+        code, length = CODES[index], LENGTHS[index]
+        if not signed:
+            for i in range(place, place + size):
+                if values[i] != 0:
+                    code = code << 1 | (values[i] < 0)
+                    length += 1
+        put(out, at, code, length)
+        if book == ESCAPE:
+            for i in range(place, place + 2):
+                value = abs(values[i])
+                if value >= _LEAST_ESCAPED:
+                    exponent = _exponent(value)
+                    put(out, at, (1 << exponent - 3) - 2, exponent - 3)
+                    put(out, at, value - (1 << exponent), exponent)

@@ -1,0 +1,25 @@
+"""How much memory an encoder keeps and wants for itself, and what lies where: all that its caller has to know."""
+
+FRAME = 1024
+"""Samples of a block, and lines of its spectrum."""
+SHORT = 128
+"""The same of one of eight short windows."""
+MOST_BANDS = 128
+"""More than any frame has: eight groups of 14."""
+TRANSFORM_FLOATS = 5 * FRAME
+
+STATE = 4 * FRAME + 4
+"""Floats that an encoder keeps: of each channel two blocks of sound, and what precedes the block that comes next."""
+BITS, LINES, NOISE, SAVED, SEQUENCE, FIRST, SECOND = range(7)
+"""What its doubles are: bits for a frame, and lines of a long spectrum that are coded, both set from outside; the noise
+of the last frame, set to `FIRST_NOISE`; bits that were not spent; the last frame's window_sequence; the attacks in the
+two blocks of sound at hand."""
+CONTROLS = 7
+FIRST_NOISE = 6.0
+
+FLOATS = TRANSFORM_FLOATS + 2 * (2 * FRAME + 3 * MOST_BANDS) + FRAME
+INTS = 2 * (FRAME + 4 * MOST_BANDS) + 2 * MOST_BANDS + 9
+"""Scratch for all encoders of a thread."""
+LONGS = 3
+FRAME_BYTES = 2 * 6144 // 8
+"""The most that one frame takes (ISO/IEC 14496-3, 4.5.3.1: 6144 bits for each channel)."""

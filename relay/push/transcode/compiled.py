@@ -1,0 +1,154 @@
+"""The AAC encoder's machine code: made once for each installation and processor, kept in a file, loaded by LLVM.
+
+Loading takes 0.1 s and neither Numba nor NumPy. Where there is no such file yet, `compiler` makes one, in a process of
+its own. The file lies beside the package's own bytecode or, where that may not be written to, in the user's cache; who
+can write to either can have this process run anything, as with bytecode.
+"""
+
+import ctypes
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from functools import lru_cache
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import llvmlite.binding as llvm
+import structlog
+
+from relay.push.transcode.libraries import libraries
+
+log = structlog.get_logger(__name__)
+
+_SOURCES = Path(__file__).parents[2] / "core" / "aac" / "encoder"
+_MAKERS = ("numba", "llvmlite", "numpy")
+_PATIENCE = 600.0
+"""Seconds that compiling may take."""
+_DECLARATION = "void (*)(float *, int64_t, float *, double *, float *, int32_t *, int64_t *, uint8_t *, int32_t *)"
+"""Of `relay.core.aac.encoder.frame.encode`."""
+
+
+class MachineCode(NamedTuple):
+    entry: str
+    """The name of the function."""
+    never_called: tuple[str, ...]
+    """Names that it refers to in vain."""
+    object_file: bytes
+
+
+class CannotCompile(Exception):
+    """Why there is no machine code."""
+
+
+@lru_cache(maxsize=1)
+def encoder() -> Any | None:
+    """The compiled `encode`, for cffi, loaded once for the process; None where it cannot be compiled."""
+    return _load(code) if (code := prepare()) is not None else None
+
+
+def prepare() -> MachineCode | None:
+    """Compiles the encoder where that was not done yet. None, and a word in the log, where it cannot be done."""
+    try:
+        return _find() or _make()
+    except (CannotCompile, OSError) as error:
+        log.warning("the AAC encoder cannot be compiled: FFmpeg's is used, which costs more", reason=str(error))
+        return None
+
+
+def keep(code: MachineCode) -> None:
+    """Puts it where it is looked for. `OSError` where that is nowhere."""
+    errors = []
+    for path in _places():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Who looks meanwhile finds none, or all of it.
+            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+                os.fchmod(file.fileno(), 0o644)
+                head = json.dumps({"entry": code.entry, "never_called": code.never_called})
+                file.write(head.encode() + b"\n" + code.object_file)
+            os.replace(file.name, path)
+            return
+        except OSError as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def _find() -> MachineCode | None:
+    for path in _places():
+        with suppress(FileNotFoundError, PermissionError):
+            head, object_file = path.read_bytes().split(b"\n", 1)
+            known = json.loads(head)
+            return MachineCode(known["entry"], tuple(known["never_called"]), object_file)
+    return None
+
+
+def _make() -> MachineCode:
+    """By one process at a time: who waited finds what the other has made."""
+    with _lock() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if (code := _find()) is not None:
+            return code
+        log.warning("compiling the AAC encoder, once: half a minute at most")
+        command = [sys.executable, "-m", "relay.push.transcode.compiler"]
+        try:
+            # What is run is this Python, and this package.
+            subprocess.run(command, check=True, capture_output=True, timeout=_PATIENCE)  # noqa: S603
+        except subprocess.CalledProcessError as error:
+            last = error.stderr.decode(errors="replace").strip().splitlines()[-1:]
+            raise CannotCompile(last[0] if last else f"exit code {error.returncode}") from None
+        except subprocess.TimeoutExpired:
+            raise CannotCompile(f"not done after {_PATIENCE:.0f} s") from None
+    if (code := _find()) is None:
+        raise CannotCompile("it is not where it was put")
+    return code
+
+
+def _lock() -> IO[bytes]:
+    for path in _places():
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return (path.parent / "encoder.lock").open("ab")
+    raise CannotCompile(f"neither of {', '.join(str(path.parent) for path in _places())} can be written to")
+
+
+@lru_cache(maxsize=1)
+def _places() -> tuple[Path, ...]:
+    """Where the file may be. Its name changes with all that it depends on."""
+    known = sha256(f"{sys.version} {llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}".encode())
+    for maker in _MAKERS:
+        known.update(version(maker).encode())
+    for source in sorted([*_SOURCES.glob("*.py"), *Path(__file__).parent.glob("compile*.py")]):
+        known.update(source.read_bytes())
+    name = f"encoder-{known.hexdigest()[:16]}.o"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(__file__).parent / "__pycache__" / name, cache / "relay" / name
+
+
+def _load(code: MachineCode) -> Any:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    target = llvm.Target.from_default_triple().create_target_machine(codemodel="jitdefault", jit=True)
+    library = llvm.JITLibraryBuilder().add_object_img(code.object_file).add_current_process()
+    mathematics = ctypes.CDLL("libm.so.6")
+    abort = _address(mathematics.abort)
+    library.import_symbol("log2", _address(mathematics.log2))
+    for name in code.never_called:
+        library.import_symbol(name, abort)
+    library.export_symbol(code.entry)
+    _kept.append(llvm.create_lljit_compiler(target))
+    _kept.append(library.link(_kept[0], "relay"))
+    return libraries().ffi.cast(_DECLARATION, _kept[1][code.entry])
+
+
+def _address(function: Any) -> int:
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
+
+
+_kept: list[Any] = []
+"""What the machine code lives in."""
