@@ -131,7 +131,9 @@ class Settings(BaseSettings):
     longest_tick_ms: float = Field(
         40, ge=2, le=100, description="the same under load: latency against cost; below tick_ms it is that"
     )
-    audio_coder: CoderName = Field(DEFAULT_CODER, description="of AAC: `paired`, or FFmpeg's `twoloop` or `fast` alone")
+    audio_coder: CoderName = Field(
+        DEFAULT_CODER, description="of AAC: `lean`, `paired`, or FFmpeg's `twoloop` or `fast` alone"
+    )
     audio_bit_rate: int = Field(DEFAULT_BIT_RATE, ge=32_000, le=320_000, description="bits per second of the AAC")
     max_sessions: int = Field(1000, ge=1, description="publishers at once")
     max_viewers: int = Field(100, ge=0, description="viewers (WHEP) at once")

@@ -27,6 +27,7 @@ from relay.cli.source import ClipSource, builtin_clip
 from relay.cli.verdict import LIMITS, Arrivals, Verdict, judge_recording, print_verdict
 from relay.core.snapshot import TaskSnapshot
 from relay.push.sink import Sink
+from relay.push.transcode import DEFAULT_CODER, prepare
 from relay.rtc.settings import RtcSettings
 from relay.worker.settings import WorkerSettings
 
@@ -46,6 +47,7 @@ class DemoOptions:
 async def run_demo(options: DemoOptions) -> int:
     """Returns the exit code: 0 when everything held."""
     logs.configure("warning", "text")
+    prepare(DEFAULT_CODER)
     console = Console(stderr=options.json)
     with tempfile.TemporaryDirectory(prefix="relay-demo-") as folder:
         try:

@@ -14,12 +14,14 @@ from rich.status import Status
 from rich.table import Table
 
 from relay import __version__
+from relay.app import logs
 from relay.cli.bench import systems
 from relay.cli.bench.floor import floor
 from relay.cli.bench.measurement import Plan, RunFailed, measure
 from relay.cli.bench.report import Run, Sender
 from relay.cli.bench.systems import Candidate
 from relay.cli.source import ClipSource, SourceError, builtin_clip
+from relay.push.transcode import DEFAULT_CODER, prepare
 
 RELAY = Candidate("relay")
 
@@ -40,7 +42,9 @@ class BenchOptions:
 
 async def run_bench(options: BenchOptions) -> int:
     """Returns the exit code: 0 where every run of the relay was good, 1 where not, 2 for options that cannot be."""
+    logs.configure("warning", "text")
     console = Console(stderr=True)
+    prepare(DEFAULT_CODER)
     try:
         plans = _plans(options, console)
         if options.picture is not None:

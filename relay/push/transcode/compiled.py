@@ -9,6 +9,7 @@ import ctypes
 import fcntl
 import json
 import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-import llvmlite.binding as llvm
 import structlog
 
 from relay.push.transcode.libraries import libraries
@@ -30,6 +30,8 @@ _SOURCES = Path(__file__).parents[2] / "core" / "aac" / "encoder"
 _MAKERS = ("numba", "llvmlite", "numpy")
 _PATIENCE = 600.0
 """Seconds that compiling may take."""
+_KINDS = ("vendor_id", "model name", "flags", "CPU implementer", "CPU part", "Features")
+"""Lines of /proc/cpuinfo."""
 _DECLARATION = "void (*)(float *, int64_t, float *, double *, float *, int32_t *, int64_t *, uint8_t *, int32_t *)"
 """Of `relay.core.aac.encoder.frame.encode`."""
 
@@ -49,7 +51,13 @@ class CannotCompile(Exception):
 @lru_cache(maxsize=1)
 def encoder() -> Any | None:
     """The compiled `encode`, for cffi, loaded once for the process; None where it cannot be compiled."""
-    return _load(code) if (code := prepare()) is not None else None
+    if (code := prepare()) is None:
+        return None
+    try:
+        return _load(code)
+    except (ImportError, OSError, RuntimeError) as error:
+        _warn(error)
+        return None
 
 
 def prepare() -> MachineCode | None:
@@ -57,8 +65,12 @@ def prepare() -> MachineCode | None:
     try:
         return _find() or _make()
     except (CannotCompile, OSError) as error:
-        log.warning("the AAC encoder cannot be compiled: FFmpeg's is used, which costs more", reason=str(error))
+        _warn(error)
         return None
+
+
+def _warn(error: Exception) -> None:
+    log.warning("no compiled AAC encoder: FFmpeg's is used, which costs more", reason=str(error))
 
 
 def keep(code: MachineCode) -> None:
@@ -70,8 +82,8 @@ def keep(code: MachineCode) -> None:
             # Who looks meanwhile finds none, or all of it.
             with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
                 os.fchmod(file.fileno(), 0o644)
-                head = json.dumps({"entry": code.entry, "never_called": code.never_called})
-                file.write(head.encode() + b"\n" + code.object_file)
+                head = {"entry": code.entry, "never_called": code.never_called, "digest": _digest(code.object_file)}
+                file.write(json.dumps(head).encode() + b"\n" + code.object_file)
             os.replace(file.name, path)
             return
         except OSError as error:
@@ -81,11 +93,16 @@ def keep(code: MachineCode) -> None:
 
 def _find() -> MachineCode | None:
     for path in _places():
-        with suppress(FileNotFoundError, PermissionError):
+        with suppress(FileNotFoundError, PermissionError, ValueError, KeyError):
             head, object_file = path.read_bytes().split(b"\n", 1)
             known = json.loads(head)
-            return MachineCode(known["entry"], tuple(known["never_called"]), object_file)
+            if known["digest"] == _digest(object_file):
+                return MachineCode(known["entry"], tuple(known["never_called"]), object_file)
     return None
+
+
+def _digest(object_file: bytes) -> str:
+    return sha256(object_file).hexdigest()
 
 
 def _make() -> MachineCode:
@@ -120,7 +137,7 @@ def _lock() -> IO[bytes]:
 @lru_cache(maxsize=1)
 def _places() -> tuple[Path, ...]:
     """Where the file may be. Its name changes with all that it depends on."""
-    known = sha256(f"{sys.version} {llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}".encode())
+    known = sha256(f"{sys.version} {_processor()}".encode())
     for maker in _MAKERS:
         known.update(version(maker).encode())
     for source in sorted([*_SOURCES.glob("*.py"), *Path(__file__).parent.glob("compile*.py")]):
@@ -130,7 +147,17 @@ def _places() -> tuple[Path, ...]:
     return Path(__file__).parent / "__pycache__" / name, cache / "relay" / name
 
 
+def _processor() -> str:
+    """What kind it is, and what it can do."""
+    with suppress(OSError):
+        first, _, _ = Path("/proc/cpuinfo").read_text().partition("\n\n")
+        return "\n".join(line for line in first.splitlines() if line.split("\t")[0].strip() in _KINDS)
+    return platform.platform()
+
+
 def _load(code: MachineCode) -> Any:
+    import llvmlite.binding as llvm  # 45 MB, mostly of code: for the processes that encode
+
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     target = llvm.Target.from_default_triple().create_target_machine(codemodel="jitdefault", jit=True)

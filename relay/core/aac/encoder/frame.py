@@ -49,6 +49,8 @@ _KEPT = 1.0
 """Frames' worth of bits that are saved in the long run."""
 _FOR_ATTACKS = 0.75
 """Of those, what a short frame takes."""
+_BUFFER = 12_000
+"""Bits of a frame for which there is room in every decoder, and some left for what is not counted exactly."""
 _FAR = 2.0
 """The longest step between two choices of the noise (log 2)."""
 _BITS_PER_LINE = 0.8
@@ -296,7 +298,7 @@ def _fit(
     spare = control[SAVED]
     # Some are kept for when the sound sets in.
     wanted = control[BITS] + (spare * _FOR_ATTACKS if short else (spare - _KEPT * control[BITS]) / 4)
-    most = control[BITS] + max(spare, -control[BITS] / 2)
+    most = min(control[BITS] + max(spare, -control[BITS] / 2), _BUFFER)
     noise = control[NOISE]
     fits = -1.0  # a noise for which there are bits: none yet
     tries = 0

@@ -50,7 +50,7 @@ def _fold(windowed: Floats, size: int, folded: Floats) -> None:
 
 
 def _dct_iv(folded: Floats, size: int, lines: Floats, scratch: Floats) -> None:
-    """By an FFT of half the size (Stockham's, in order: radix 4, and 2 at the end), with a turn before and one after it."""
+    """By an FFT of half the size (Stockham's: radix 4, and 2 at the end) with a turn before and one after it."""
     half = size // 2
     twist = 0 if size == SHORT else SHORT // 2
     stride = FRAME // size
