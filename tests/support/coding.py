@@ -6,10 +6,12 @@ import av
 import numpy as np
 from av.audio.codeccontext import AudioCodecContext
 
+from relay.core.aac import LC, AudioSpecificConfig
 from relay.push.transcode import AAC_RATE, AAC_SAMPLES
 from relay.push.transcode.coders import Coder, CoderName, make_coder
 from tests.support.programme import RATE, Sound
 
+STEREO = AudioSpecificConfig(LC, AAC_RATE, 2).encode()
 BATCH = 4410
 """Samples at a time: what five packets of 20 ms become."""
 
