@@ -1,4 +1,4 @@
-"""What the default coder makes is heard alike by FFmpeg's decoder, by faad and by Chromium."""
+"""What the relay's coders make is heard alike by FFmpeg's decoder, by faad and by Chromium."""
 
 import base64
 import subprocess
@@ -11,12 +11,14 @@ import pytest
 
 from relay.core.aac import SILENCE
 from relay.push.transcode import AAC_SAMPLES
-from relay.push.transcode.coders import make_coder
+from relay.push.transcode.coders import CoderName, make_coder
 from tests.support import programme
 from tests.support.browser import browser
 from tests.support.coding import at_aac_rate, code, decode
 from tests.support.debian import need
+from tests.support.mdct import EIGHT_SHORT, LONG, START, STOP
 from tests.support.programme import Sound
+from tests.support.uncompiled import Head
 
 ROUNDING = 2**-17
 """Half of a 16-bit sample's step."""
@@ -33,14 +35,17 @@ _DECODE = """async (text) => {
 }"""
 
 
+CODERS: tuple[CoderName, ...] = "lean", "paired"
+
+
 @cache
-def units() -> tuple[bytes, tuple[bytes, ...]]:
+def units(coder: CoderName) -> tuple[bytes, tuple[bytes, ...]]:
     """Two channels, one on both, none; loud and with blows; and back."""
     nothing = programme.silence(1)
     parts = (programme.music(), programme.voice(), nothing, programme.tone(1.0), nothing, programme.apart())
     sound = at_aac_rate(np.concatenate([part[:, : 3 * programme.RATE] for part in parts], axis=1))
-    coder = make_coder("paired", 128_000)
-    return coder.config, tuple(code(coder, sound))
+    made = make_coder(coder, 128_000)
+    return made.config, tuple(code(made, sound))
 
 
 def adts(blocks: Sequence[bytes]) -> bytes:
@@ -58,32 +63,47 @@ def assert_alike(heard: Sound, reference: Sound) -> None:
 
 
 @cache
-def reference() -> Sound:
-    config, blocks = units()
+def reference(coder: CoderName) -> Sound:
+    config, blocks = units(coder)
     return np.concatenate([np.zeros((2, AAC_SAMPLES), np.float32), decode(config, blocks)], axis=1)
 
 
-def test_all_kinds_are_among_them() -> None:
-    _, blocks = units()
+def test_all_kinds_of_paired_are_among_them() -> None:
+    _, blocks = units("paired")
     assert blocks.count(SILENCE) > 50
     common = [block[0] & 1 for block in blocks if block != SILENCE]
     assert common.count(0) > 100
     assert common.count(1) > 100
-    assert np.abs(reference()).max() > 0.95
+    assert np.abs(reference("paired")).max() > 0.95
 
 
-def test_faad_hears_the_same(tmp_path: Path) -> None:
+def test_all_kinds_of_lean_are_among_them() -> None:
+    heads = [Head.of(block) for block in units("lean")[1]]
+    assert {head.sequence for head in heads} == {LONG, START, EIGHT_SHORT, STOP}
+    assert {head.groups for head in heads if head.sequence == EIGHT_SHORT} >= {1, 2, 3}
+    for sequence in (LONG, EIGHT_SHORT):
+        assert {head.mid_side for head in heads if head.sequence == sequence} == {True, False}
+    assert sum(head.bands == 0 for head in heads) > 50
+    assert np.abs(reference("lean")).max() > 0.95
+
+
+@pytest.mark.parametrize("coder", CODERS)
+def test_faad_hears_the_same(coder: CoderName, tmp_path: Path) -> None:
     need("faad")
     source, out = tmp_path / "sound.aac", tmp_path / "sound.raw"
-    source.write_bytes(adts(units()[1]))
+    source.write_bytes(adts(units(coder)[1]))
     subprocess.run(["faad", "-q", "-b", "4", "-f", "2", "-o", out, source], check=True, timeout=60)
-    assert_alike(np.fromfile(out, "<f4").reshape(-1, 2).T, reference())
+    assert_alike(np.fromfile(out, "<f4").reshape(-1, 2).T, reference(coder))
 
 
 @pytest.mark.alone
 async def test_chromium_hears_the_same() -> None:
-    text = base64.b64encode(adts(units()[1])).decode()
+    """Both coders, in one browser."""
+    heard = {}
     async with browser() as started:
         page = await started.new_page()
-        channels = await page.evaluate(_DECODE, text)
-    assert_alike(np.stack([np.frombuffer(base64.b64decode(one), "<f4") for one in channels]), reference())
+        for coder in CODERS:
+            text = base64.b64encode(adts(units(coder)[1])).decode()
+            heard[coder] = await page.evaluate(_DECODE, text)
+    for coder, channels in heard.items():
+        assert_alike(np.stack([np.frombuffer(base64.b64decode(one), "<f4") for one in channels]), reference(coder))

@@ -8,7 +8,7 @@ from av.audio.codeccontext import AudioCodecContext
 
 from relay.core.aac import LC, AudioSpecificConfig
 from relay.push.transcode import AAC_RATE, AAC_SAMPLES
-from relay.push.transcode.coders import Coder, CoderName, make_coder
+from relay.push.transcode.coders import DEFAULT_CODER, Coder, CoderName, make_coder
 from tests.support.programme import RATE, Sound
 
 STEREO = AudioSpecificConfig(LC, AAC_RATE, 2).encode()
@@ -53,7 +53,7 @@ def alike(source: Sound, heard: Sound) -> tuple[Sound, Sound]:
     return source[:, 2 * AAC_SAMPLES : length], heard[:, 2 * AAC_SAMPLES : length]
 
 
-def through(sound: Sound, coder: CoderName = "paired", *, size: int = BATCH) -> tuple[Sound, Sound]:
+def through(sound: Sound, coder: CoderName = DEFAULT_CODER, *, size: int = BATCH) -> tuple[Sound, Sound]:
     """Source and what is left of it."""
     made = make_coder(coder, 128_000)
     return alike(sound, decode(made.config, code(made, sound, size)))
