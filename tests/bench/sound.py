@@ -50,6 +50,7 @@ class Variant:
 
 
 VARIANTS = (
+    Variant("lean", lambda rate: make_coder("lean", rate)),
     Variant("paired", lambda rate: make_coder("paired", rate)),
     Variant("twoloop", lambda rate: make_coder("twoloop", rate)),
     Variant("fast", lambda rate: make_coder("fast", rate)),
@@ -204,7 +205,7 @@ def picture(results: Sequence[Result], path: Path) -> None:
                     if (one.coder, one.kbit) == (variant.name, rate // 1000) and of_kind(one.programme)
                 ]
                 points.append((statistics.mean(r.cpu for r in some), statistics.mean(r.segmental for r in some)))
-            style: dict[str, Any] = {"linewidth": 2.5} if variant.name == "paired" else {"linewidth": 1}
+            style: dict[str, Any] = {"linewidth": 2.5} if variant.name == "lean" else {"linewidth": 1}
             place.plot(*zip(*points, strict=True), marker="o", label=variant.name, **style)
             for rate, point in zip(variant.bit_rates, points, strict=True):
                 place.annotate(f"{rate // 1000}k", point, (4, 4), textcoords="offset points", fontsize=7)

@@ -143,8 +143,9 @@ def _places() -> tuple[Path, ...]:
     for source in sorted([*_SOURCES.glob("*.py"), *Path(__file__).parent.glob("compile*.py")]):
         known.update(source.read_bytes())
     name = f"encoder-{known.hexdigest()[:16]}.o"
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(__file__).parent / "__pycache__" / name, cache / "relay" / name
+    beside = Path(__file__).parent / "__pycache__" / name
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+    return (beside, cache / "relay" / name) if cache.is_absolute() else (beside,)
 
 
 def _processor() -> str:

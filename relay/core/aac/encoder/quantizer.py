@@ -19,6 +19,8 @@ _LEAST_POWER = 1e-9
 _ROUND = np.float32(0.4054)
 """Added before the fraction is cut off: less than a half, as smaller values are the more frequent ones."""
 _LARGEST = LARGEST[-1]
+_TOO_LARGE = np.float32(_LARGEST + 1)
+_LAST_FACTOR = 255
 _REACH = 50
 """How far scale factors may be apart: of the 60 that can be written (4.6.2.3.2), with room for some that are raised."""
 
@@ -61,7 +63,7 @@ def choose_factors(levels: Floats, noise: Floats, more: float, count: int, facto
         step = noise[band] + more
         # Quantizing is finer for small values: a step at the band's own level is 4/3 of its width to the power of 3/4.
         width = (4 * (step - math.log2(4 / 3)) - max(levels[band], step)) / 3
-        factors[band] = min(max(math.floor(100 + 4 * width + 0.5), 0), 255)
+        factors[band] = min(max(math.floor(100 + 4 * width + 0.5), 0), _LAST_FACTOR)
         top = max(top, factors[band])
     for band in range(count):
         factors[band] = max(factors[band], top - _REACH)
@@ -75,7 +77,7 @@ def quantize(lines: Floats, raised: Floats, bands: Ints, count: int, factors: In
     for band in range(count):
         start, end = bands[band], bands[band + 1]
         peak = _quantize_band(lines, raised, start, end, factors[band], values)
-        while peak > _LARGEST:
+        while peak > _LARGEST and factors[band] < _LAST_FACTOR:
             factors[band] += 1
             peak = _quantize_band(lines, raised, start, end, factors[band], values)
         peaks[band] = peak
@@ -85,7 +87,7 @@ def _quantize_band(lines: Floats, raised: Floats, start: int, end: int, factor: 
     gain = GAINS[factor]
     peak = np.int32(0)
     for i in range(start, end):
-        value = np.int32(raised[i] * gain + _ROUND)
+        value = np.int32(min(raised[i] * gain + _ROUND, _TOO_LARGE))
         peak = max(peak, value)
         values[i] = value if lines[i] >= 0 else -value
     return int(peak)
