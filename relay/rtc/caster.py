@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Literal, Self, cast
 
-from relay.core.rtp.sender import RtpSender
+from relay.core.rtp.h264_payload import packetize
+from relay.core.rtp.sender import MAX_PAYLOAD, RtpSender
 from relay.rtc.fragment import write_fragment
 from relay.rtc.offer import H264, OPUS, RTX, Source, read_answer, write_offer
 from relay.rtc.parameters import LocalParameters
@@ -25,7 +26,7 @@ class Caster:
     """Made by `create()`; its owner calls `tick()` every few milliseconds, and sends.
 
     Times of media are seconds on one timeline for both tracks. A picture's packets go out at once by
-    `send_access_unit`; to space them, take `packetize_access_unit` and give each to `send_packet`.
+    `send_access_unit`; to space them, take `packetize_access_unit` and give some at a time to `send_packets`.
     """
 
     def __init__(
@@ -48,8 +49,6 @@ class Caster:
         self._report_due: dict[str, float] = {}
         self._local: LocalParameters | None = None
         self.packets_sent = 0
-        self.bytes_sent = 0
-        """Before protection."""
         self.retransmitted = 0
         self.key_frames_asked = 0
 
@@ -99,13 +98,15 @@ class Caster:
     def packetize_access_unit(self, nals: Sequence[bytes], at: float) -> list[bytes]:
         """RTP packets of one picture (RFC 6184), and a sender report where one is due; `at`: seconds on the media
         timeline."""
+        return self.packetize_payloads(packetize(nals, MAX_PAYLOAD), at)
+
+    def packetize_payloads(self, payloads: Sequence[bytes], at: float) -> list[bytes]:
+        """The same of a picture that is packed already, by `packetize` with `MAX_PAYLOAD`."""
         now = self._clock()
-        packets = self._senders["video"].send_access_unit(nals, round(at * 90000), now)
-        return packets + self._report("video", at, now)
+        return self._senders["video"].send_payloads(payloads, round(at * 90000), now) + self._report("video", at, now)
 
     def send_access_unit(self, nals: Sequence[bytes], at: float) -> None:
-        for packet in self.packetize_access_unit(nals, at):
-            self.send_packet(packet)
+        self.send_packets(self.packetize_access_unit(nals, at))
 
     def packetize_opus(self, data: bytes, at: float) -> list[bytes]:
         """The RTP packet of one Opus packet (RFC 7587), and a sender report where one is due."""
@@ -113,14 +114,11 @@ class Caster:
         return self._senders["audio"].send_opus(data, round(at * 48000), now) + self._report("audio", at, now)
 
     def send_opus(self, data: bytes, at: float) -> None:
-        for packet in self.packetize_opus(data, at):
-            self.send_packet(packet)
+        self.send_packets(self.packetize_opus(data, at))
 
-    def send_packet(self, packet: bytes) -> None:
-        """One RTP or RTCP packet that `packetize_access_unit` or `packetize_opus` has made."""
-        if self._transport.send(packet):
-            self.packets_sent += 1
-            self.bytes_sent += len(packet)
+    def send_packets(self, packets: Sequence[bytes]) -> None:
+        """RTP and RTCP packets that `packetize_access_unit` and `packetize_opus` have made."""
+        self.packets_sent += self._transport.send_all(packets)
 
     def _report(self, kind: str, at: float, now: float) -> list[bytes]:
         if now < self._report_due.get(kind, 0.0):
@@ -139,8 +137,7 @@ class Caster:
                     feedback = sender.receive_rtcp(packet, arrival)
                     wanted = wanted or feedback.key_frame_wanted
                     self.retransmitted += len(feedback.retransmissions)
-                    for again in feedback.retransmissions:
-                        self.send_packet(again)
+                    self.send_packets(feedback.retransmissions)
         if wanted:
             self.key_frames_asked += 1
             self._on_key_frame_wanted()

@@ -1,91 +1,49 @@
-"""`recvmmsg(2)` by cffi in ABI mode: up to 64 datagrams in one system call, with the kernel's arrival times.
-
-One set of buffers serves the whole process: reading is synchronous and on one thread.
-"""
+"""`recvmmsg(2)`: up to 64 datagrams in one system call, with the kernel's arrival times."""
 
 import errno
 import ipaddress
-import platform
 import socket
 import struct
-import sys
 from functools import lru_cache
-from typing import Any
 
-import cffi  # type: ignore[import-untyped]  # it ships no types
-
+from relay.rtc import mmsg
+from relay.rtc.mmsg import BATCH, MSG_DONTWAIT, NAME, Slots
 from relay.rtc.srtp import MAX_PROTECTED, MIN_PROTECTED, SrtpInput
 from relay.rtc.udp import MAX_DATAGRAM, UdpTransport
 
-_BATCH = 64
 _ROUNDS = 16
 """System calls for one socket in one read: 1024 datagrams, so that one flood does not hold up the other sessions."""
-_NAME = 28  # sizeof(struct sockaddr_in6)
 _CONTROL = 64
 _SO_TIMESTAMPNS = 35  # <asm-generic/socket.h>; Python 3.11's socket module has no name for it
 # struct cmsghdr (length, level and type), then struct timespec, in words of 64 bits.
 _STAMP_WORDS = _CONTROL // 8
 _STAMPED = socket.SOL_SOCKET | _SO_TIMESTAMPNS << 32
 _HEADER_WORDS, _LENGTH_WORD = 16, 14  # of 32 bits, in struct mmsghdr
-_MSG_DONTWAIT = 0x40
-
-_DECLARATIONS = """
-struct iovec { void *iov_base; size_t iov_len; };
-struct msghdr {
-    void *msg_name; unsigned int msg_namelen;
-    struct iovec *msg_iov; size_t msg_iovlen;
-    void *msg_control; size_t msg_controllen;
-    int msg_flags;
-};
-struct mmsghdr { struct msghdr msg_hdr; unsigned int msg_len; };
-int recvmmsg(int sockfd, struct mmsghdr *msgvec, unsigned int vlen, int flags, void *timeout);
-"""
 
 
-@lru_cache(maxsize=1)
 def available() -> bool:
-    """64-bit Linux on a processor whose constants are those of asm-generic, with a C library that has the call."""
-    if sys.platform != "linux" or sys.maxsize < 2**32 or platform.machine() not in ("x86_64", "aarch64", "riscv64"):
-        return False
-    try:
-        _buffers()
-    except (OSError, AttributeError):
-        return False
-    return True
+    """The call is there, and its buffers are made."""
+    return mmsg.available() and bool(_buffers())
 
 
-class _Buffers:
-    """64 message headers, each with room for a datagram, its sender and its time stamp."""
+class _Buffers(Slots):
+    """With room for a time stamp each."""
 
     def __init__(self) -> None:
-        self.ffi = ffi = cffi.FFI()
-        ffi.cdef(_DECLARATIONS)
-        self.lib: Any = ffi.dlopen(None)
-        self.call = self.lib.recvmmsg
-        self._payload = ffi.new("unsigned char[]", _BATCH * MAX_DATAGRAM)
-        self._names = ffi.new("unsigned char[]", _BATCH * _NAME)
-        self._control = ffi.new("unsigned char[]", _BATCH * _CONTROL)
-        self._vectors = ffi.new("struct iovec[]", _BATCH)
-        self.headers = ffi.new("struct mmsghdr[]", _BATCH)
-        for i in range(_BATCH):
-            self._vectors[i].iov_base = self._payload + i * MAX_DATAGRAM
-            self._vectors[i].iov_len = MAX_DATAGRAM
+        super().__init__()
+        ffi = self.ffi
+        self.call = self.library.recvmmsg
+        self._control = ffi.new("unsigned char[]", BATCH * _CONTROL)
+        for i in range(BATCH):
             header = self.headers[i].msg_hdr
-            header.msg_name = self._names + i * _NAME
-            header.msg_namelen = _NAME
-            header.msg_iov = self._vectors + i
-            header.msg_iovlen = 1
             header.msg_control = self._control + i * _CONTROL
             header.msg_controllen = _CONTROL
-        self.payload = ffi.buffer(self._payload)
-        self.names = ffi.buffer(self._names)
         # Of all messages at once: the first two bytes, the lengths, what the time stamps consist of.
         self.beginnings = memoryview(self.payload).cast("B").cast("H")[:: MAX_DATAGRAM // 2]
         self.lengths = memoryview(ffi.buffer(self.headers)).cast("B").cast("I")[_LENGTH_WORD::_HEADER_WORDS]
         stamps = memoryview(ffi.buffer(self._control)).cast("B").cast("Q")
         self.stamp_kinds, self.seconds, self.nanoseconds = (stamps[word::_STAMP_WORDS] for word in (1, 2, 3))
-        self.packets = [self._payload + i * MAX_DATAGRAM for i in range(_BATCH)]
-        self.sizes = [ffi.cast("int *", ffi.addressof(self.headers[i], "msg_len")) for i in range(_BATCH)]
+        self.sizes = [ffi.cast("int *", ffi.addressof(self.headers[i], "msg_len")) for i in range(BATCH)]
         # The kernel writes lengths and flags into the headers: this puts them back in one copy.
         self.header_size = ffi.sizeof("struct mmsghdr")
         self.header_bytes = ffi.buffer(self.headers)
@@ -118,7 +76,7 @@ class BatchSocket:
         for _ in range(_ROUNDS):
             if self._transport.is_closing():
                 break
-            count = buffers.call(self._descriptor, buffers.headers, _BATCH, _MSG_DONTWAIT, buffers.ffi.NULL)
+            count = buffers.call(self._descriptor, buffers.headers, BATCH, MSG_DONTWAIT, buffers.ffi.NULL)
             if count <= 0:
                 if count < 0 and buffers.ffi.errno not in (errno.EAGAIN, errno.EINTR):
                     self._transport.protocol.error_received(OSError(buffers.ffi.errno, "recvmmsg"))
@@ -130,7 +88,7 @@ class BatchSocket:
             # Last, as a protocol may close the session: the buffers are free again by then.
             for data, sender in others:
                 self._transport.protocol.datagram_received(data, sender)
-            if count < _BATCH:
+            if count < BATCH:
                 break
         return refused
 
@@ -175,7 +133,7 @@ class BatchSocket:
 
     @staticmethod
     def _sender(buffers: _Buffers, i: int) -> tuple[str, int]:
-        name = buffers.names[i * _NAME : (i + 1) * _NAME]
+        name = buffers.names[i * NAME : (i + 1) * NAME]
         (family,) = struct.unpack_from("=H", name)
         (port,) = struct.unpack_from("!H", name, 2)
         raw = name[8:24] if family == socket.AF_INET6 else name[4:8]

@@ -1,4 +1,4 @@
-"""The receiving half of an SRTP session (RFC 3711), for packets in hand and for packets that lie in a buffer."""
+"""The two halves of an SRTP session (RFC 3711), for packets in hand and for packets that lie in a buffer."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +9,8 @@ import pylibsrtp
 MAX_PROTECTED = 1500
 """Bytes of a datagram; the size of pylibsrtp's buffer."""
 MIN_PROTECTED = 12
+MAX_PLAIN = 1500 - 144
+"""Bytes of what can be protected: libsrtp's trailer may be as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,24 @@ class SrtpInput:
             # RFC 5761: RTCP's packet types, seen as RTP, would be payload types 64-95 with the marker set.
             return session.unprotect_rtcp(data) if 191 < data[1] < 224 else session.unprotect(data)
         except pylibsrtp.Error:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class SrtpOutput:
+    session: pylibsrtp.Session
+    handle: Any
+    """libsrtp's, valid as long as `session` lives."""
+    protect_rtp: Callable[[Any, Any, Any], int]
+    """srtp_protect(handle, packet, length): encrypts where the packet lies, writes its new length; 0: done."""
+    protect_rtcp: Callable[[Any, Any, Any], int]
+
+    def protect(self, packet: bytes) -> bytes | None:
+        """One RTP or RTCP packet as it is sent; None where it is refused: too short, too long."""
+        session = self.session
+        try:
+            return session.protect_rtcp(packet) if 191 < packet[1] < 224 else session.protect(packet)
+        except (pylibsrtp.Error, ValueError, IndexError):
             return None
 
 

@@ -30,7 +30,7 @@ from relay.core.offer import NotTakingWork
 from relay.rtc.parameters import TransportStats
 from relay.rtc.reader import DatagramReader
 from relay.rtc.settings import RtcSettings, TurnServer
-from relay.rtc.srtp import SrtpInput
+from relay.rtc.srtp import SrtpInput, SrtpOutput
 from relay.rtc.udp import UdpTransport, bind
 
 _MAX_HANDSHAKE_QUEUE = 64
@@ -202,13 +202,10 @@ class IceConnection(Connection):
     def sockets(self) -> list[UdpTransport]:
         return [p.transport for p in self._protocols if isinstance(p.transport, UdpTransport)]
 
-    def send_now(self, data: bytes) -> bool:
-        """On the nominated pair, at once; False where there is none."""
+    def path(self) -> tuple[asyncio.DatagramTransport, tuple[str, int]] | None:
+        """Where to send: the nominated pair's transport and remote address; None where there is no pair."""
         pair = self._nominated.get(1)
-        if pair is None:
-            return False
-        pair.protocol.transport.sendto(data, pair.remote_addr)
-        return True
+        return None if pair is None else (pair.protocol.transport, pair.remote_addr)
 
     async def close(self) -> None:
         self.expired = True
@@ -249,6 +246,11 @@ def srtp_input(session: Session) -> SrtpInput:
     return SrtpInput(session, session._srtp[0], libsrtp.srtp_unprotect, libsrtp.srtp_unprotect_rtcp)
 
 
+def srtp_output(session: Session) -> SrtpOutput:
+    """The same of what is sent."""
+    return SrtpOutput(session, session._srtp[0], libsrtp.srtp_protect, libsrtp.srtp_protect_rtcp)
+
+
 class DtlsSession(RTCDtlsTransport):
     """aiortc's handshake, and the SRTP sessions that it ends in."""
 
@@ -256,10 +258,12 @@ class DtlsSession(RTCDtlsTransport):
         super().__init__(cast(RTCIceTransport, _IceSide(connection)), [certificate()])
         self._set_role(role)
 
-    async def shake_hands(self, fingerprints: tuple[tuple[str, str], ...]) -> tuple[SrtpInput, Session] | None:
+    async def shake_hands(self, fingerprints: tuple[tuple[str, str], ...]) -> tuple[SrtpInput, SrtpOutput] | None:
         """(receiving, sending) SRTP; None where it failed: certificate, fingerprint or SRTP profile."""
         await self.start(RTCDtlsParameters([RTCDtlsFingerprint(algorithm=a, value=v) for a, v in fingerprints]))
-        return (srtp_input(self._rx_srtp), self._tx_srtp) if self.state == "connected" else None
+        if self.state != "connected":
+            return None
+        return srtp_input(self._rx_srtp), srtp_output(self._tx_srtp)
 
     async def say_goodbye(self) -> None:
         """Sends close_notify, and waits for aiortc's reading task to end."""

@@ -1,18 +1,19 @@
 """One ICE and DTLS transport of a BUNDLE group, whose SRTP packets come out in the clear, synchronously."""
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
-import pylibsrtp
 from aioice.candidate import Candidate
 
+from relay.rtc import mmsg, sendmmsg
 from relay.rtc.parameters import LocalParameters, RemoteParameters, TransportStats
 from relay.rtc.reader import make_reader
 from relay.rtc.settings import RtcSettings
+from relay.rtc.srtp import SrtpOutput
 from relay.rtc.tap import DtlsSession, IceConnection, certificate_fingerprint
+from relay.rtc.udp import UdpTransport
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class Transport:
         self.reader = make_reader(settings.reader)
         self._connection = IceConnection(controlling=offering, settings=settings, reader=self.reader, stats=self.stats)
         self._dtls: DtlsSession | None = None
-        self._tx: pylibsrtp.Session | None = None
+        self._tx: SrtpOutput | None = None
         self._establishing: asyncio.Task[None] | None = None
         self._shutting_down: asyncio.Task[None] | None = None
         self._gone = asyncio.Event()
@@ -144,15 +145,26 @@ class Transport:
 
     def send(self, packet: bytes) -> bool:
         """Protects and sends one RTP or RTCP packet at once. False where it could not go: no path, no packet."""
-        tx, data = self._tx, b""
-        if tx is not None and len(packet) >= 8:
-            with contextlib.suppress(pylibsrtp.Error, ValueError):
-                data = tx.protect_rtcp(packet) if 191 < packet[1] < 224 else tx.protect(packet)
-        if not data or not self._connection.send_now(data):
+        path = self._connection.path()
+        data = self._tx.protect(packet) if self._tx is not None and path is not None else None
+        if data is None or path is None:
             self.stats.unsent += 1
             return False
+        transport, address = path
+        transport.sendto(data, address)
         self.stats.sent += 1
         return True
+
+    def send_all(self, packets: Sequence[bytes]) -> int:
+        """The same of several, in one system call where that can be; how many went."""
+        path = self._connection.path()
+        transport, address = path or (None, None)
+        if self._tx is None or address is None or not isinstance(transport, UdpTransport) or not mmsg.available():
+            return sum(map(self.send, packets))
+        sent = sendmmsg.send(transport, address, self._tx, packets)
+        self.stats.sent += sent
+        self.stats.unsent += len(packets) - sent
+        return sent
 
     def close(self, reason: str) -> None:
         """Says goodbye (DTLS close_notify) and lets go of sockets and tasks; the first reason counts."""

@@ -16,7 +16,7 @@ from aioice import ice
 from aioice.candidate import Candidate, candidate_foundation, candidate_priority
 from aiortc import rtcdtlstransport as dtls
 
-from relay.rtc.tap import srtp_input
+from relay.rtc.tap import srtp_input, srtp_output
 
 TAP = Path(__file__).parents[2] / "relay" / "rtc" / "tap.py"
 
@@ -157,7 +157,7 @@ def test_packets_are_decrypted_where_they_lie(profile: str) -> None:
         for kind in (pylibsrtp.Policy.SSRC_ANY_OUTBOUND, pylibsrtp.Policy.SSRC_ANY_INBOUND)
     )
     srtp = srtp_input(inbound)
-    ffi = cffi.FFI()  # as relay/rtc/recvmmsg.py has one of its own
+    ffi = cffi.FFI()  # as relay/rtc/mmsg.py has one of its own
     buffer, length = ffi.new("unsigned char[]", 1500), ffi.new("int *")
     rtp = bytes((0x80, 96, 0, 1)) + bytes(8) + b"payload" * 100
     rtcp = bytes((0x80, 201, 0, 1)) + bytes(4)
@@ -173,6 +173,32 @@ def test_packets_are_decrypted_where_they_lie(profile: str) -> None:
             assert (unprotect(srtp.handle, buffer, length) == 0) is authentic
             if authentic:
                 assert ffi.buffer(buffer)[0 : length[0]] == packet
+
+
+def test_packets_are_encrypted_where_they_lie() -> None:
+    outbound, other, inbound = (
+        pylibsrtp.Session(pylibsrtp.Policy(key=bytes(44), ssrc_type=kind))
+        for kind in (pylibsrtp.Policy.SSRC_ANY_OUTBOUND,) * 2 + (pylibsrtp.Policy.SSRC_ANY_INBOUND,)
+    )
+    srtp = srtp_output(outbound)
+    ffi = cffi.FFI()
+    buffer, length = ffi.new("unsigned char[]", 1500), ffi.new("int *")
+    rtp = bytes((0x80, 96, 0, 1)) + bytes(8) + b"payload" * 100
+    rtcp = bytes((0x80, 201, 0, 1)) + bytes(4)
+    for packet, protect, same, unprotect in (
+        (rtp, srtp.protect_rtp, other.protect, inbound.unprotect),
+        (rtcp, srtp.protect_rtcp, other.protect_rtcp, inbound.unprotect_rtcp),
+    ):
+        ffi.buffer(buffer)[0 : len(packet)] = packet
+        length[0] = len(packet)
+        assert protect(srtp.handle, buffer, length) == 0
+        protected = ffi.buffer(buffer)[0 : length[0]]
+        assert protected == same(packet)
+        assert unprotect(protected) == packet
+    length[0] = 5
+    assert srtp.protect_rtp(srtp.handle, buffer, length) != 0
+    assert srtp.protect(b"\x80") is None
+    assert srtp.protect(bytes(1500)) is None
 
 
 def private_names(source: str) -> set[str]:
@@ -219,7 +245,7 @@ def test_our_subclasses_names_are_free() -> None:
                 "_asking",
                 "_stop_asking",
             ),
-            *("advertised", "expired", "gathered", "late_candidates", "patience", "sockets", "send_now"),
+            *("advertised", "expired", "gathered", "late_candidates", "patience", "sockets", "path"),
         ):
             assert not hasattr(connection, name)
         protocol = ice.StunProtocol(connection)

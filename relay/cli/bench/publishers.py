@@ -1,30 +1,50 @@
 """The publishers' process: many WHIP sessions that send one coded clip, bursty or spaced, and note when.
 
 bursty: a picture's packets back to back. spaced: evenly over `SPREAD` of the time to the next picture, as libwebrtc's
-pacer sends them at 2.5 times the bit rate, in steps of `STEP`. Streams begin at moments of their own within a picture.
+pacer sends them at 2.5 times the bit rate. Streams begin at moments of their own within a picture.
+
+It leaves the machine to the system under test as far as it can: what all streams have to send within one `STEP` goes
+out together, by one system call a stream, and the clip is cut into payloads once. What is on the wire is each stream's
+own: SSRCs, numbers, times, keys, reports, and retransmissions of what its receiver misses.
 """
 
 import asyncio
-import contextlib
-import heapq
+import copy
 import random
+from collections import defaultdict
 from dataclasses import dataclass, field
-from itertools import count
+from functools import cache
+from itertools import groupby
 
 from relay.cli.bench.child import Message, serve
 from relay.cli.live import LivePublisher
 from relay.cli.measure import vcl_digests
 from relay.cli.source import ClipSource, Picture
+from relay.core.rtp.h264_payload import packetize
+from relay.core.rtp.sender import MAX_PAYLOAD
 from relay.rtc.settings import RtcSettings
 
 SPREAD = 0.4
-STEP = 0.001
-"""Seconds: packets due within one go out together."""
+STEP = 0.002
+"""Seconds; libwebrtc's pacer has steps of 5 ms."""
 _FRAME = 1 / 30
-_FEEDBACK = 0.02
-"""Seconds between looks at what receivers ask for."""
+_FEEDBACK = 10
+"""Steps between looks at what receivers ask for."""
 _KEY_PAUSE = 0.3
 """Seconds from one key frame to the next at least, however often one is asked for: as encoders do."""
+
+
+@cache
+def _packed(nals: tuple[bytes, ...]) -> tuple[list[bytes], str]:
+    """A picture's RTP payloads and its digest: the same in all streams and at each turn of the clip."""
+    return packetize(nals, MAX_PAYLOAD), ".".join(vcl_digests(nals))
+
+
+@cache
+def _spaced(count: int) -> list[tuple[int, int]]:
+    """When so many packets go, over `SPREAD` of a picture: steps after the first, and how many have gone by then."""
+    gap = SPREAD * _FRAME / STEP / count
+    return [(step, max(group) + 1) for step, group in groupby(range(count), lambda index: round(index * gap))]
 
 
 class _Clip(ClipSource):
@@ -57,33 +77,35 @@ class Publishers:
     """All streams of one run; times are of the monotonic clock, which all processes of a machine share."""
 
     def __init__(self, clip: str, *, spaced: bool, loss: float) -> None:
-        self._clip = clip
+        """Raises `SourceError`."""
+        self._clip = _Clip(clip)
         self._spaced = spaced
         self._loss = loss
         self._streams: list[_Stream] = []
-        self._queue: list[tuple[float, int, _Stream, bytes, str | None]] = []
-        """Packets by the time at which they are due; the last of a picture bears its digest."""
-        self._order = count()
-        self._playing: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._due: defaultdict[int, list[tuple[_Stream, list[bytes], str | None]]] = defaultdict(list)
+        """By the step at which they are due: packets of a stream; a picture's last ones with its digest."""
+        self._next = round(self._loop.time() / STEP)
+        """The first step that has not been taken."""
+        self._timer = self._loop.call_soon(self._play)
+        self._failure: Exception | None = None
 
     async def connect(self, name: str, url: str, addresses: tuple[str, ...] | None) -> None:
         """One more session; it sends from now on."""
-        source = _Clip(self._clip)
+        source = copy.copy(self._clip)  # which nobody plays: from its start, and in memory once
         publisher = LivePublisher(source, settings=RtcSettings(addresses=addresses))
         stream = _Stream(name, source, publisher, random.Random(len(self._streams)))  # noqa: S311  the same each time
         await publisher.connect(url)
         # No two streams' pictures come at the same moment.
-        now, moment = asyncio.get_running_loop().time(), len(self._streams) * 0.618 % 1 * _FRAME
+        now, moment = self._loop.time(), len(self._streams) * 0.618 % 1 * _FRAME
         stream.origin = now + (moment - now) % _FRAME
         self._streams.append(stream)
-        if self._playing is None:
-            self._playing = asyncio.create_task(self._play())
         self._advance(stream)
 
     def failure(self) -> str | None:
         """Why sending went wrong."""
-        if self._playing is not None and self._playing.done() and not self._playing.cancelled():
-            return str(self._playing.exception())
+        if self._failure is not None:
+            return str(self._failure)
         gone = [s for s in self._streams if s.publisher.caster.closed_reason is not None]
         return f"{gone[0].name}: the session ended: {gone[0].publisher.caster.closed_reason}" if gone else None
 
@@ -92,63 +114,62 @@ class Publishers:
 
     async def finish(self) -> dict[str, list[tuple[str, float]]]:
         """Ends all sessions; gives what each stream sent."""
-        if self._playing is not None:
-            self._playing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._playing
+        self._timer.cancel()
         await asyncio.gather(*(stream.publisher.close() for stream in self._streams))
         return {stream.name: stream.sent for stream in self._streams}
 
-    async def _play(self) -> None:
-        loop = asyncio.get_running_loop()
-        feedback = loop.time()
-        while True:
-            now = loop.time()
-            while self._queue and self._queue[0][0] <= now + STEP / 2:
-                _, _, stream, packet, digest = heapq.heappop(self._queue)
-                self._send(stream, packet, digest, loop.time())
-            if now >= feedback:
-                feedback = now + _FEEDBACK
-                for stream in self._streams:
-                    stream.publisher.caster.tick(now)
-            due = min(self._queue[0][0] if self._queue else feedback, feedback)
-            await asyncio.sleep(max(due - loop.time(), 0.0))
+    def _play(self) -> None:
+        """Takes the steps that are due, and comes again when there is one with something to do."""
+        try:
+            now = self._loop.time()
+            while self._next * STEP <= now + STEP / 10:
+                step, self._next = self._next, self._next + 1
+                for stream, packets, digest in self._due.pop(step, ()):
+                    self._send(stream, packets, digest)
+                if step % _FEEDBACK == 0:
+                    for stream in self._streams:
+                        stream.publisher.caster.tick(now)
+        except Exception as error:  # whatever it is, `failure` is to tell it
+            self._failure = error
+            return
+        step = self._next
+        while step % _FEEDBACK and step not in self._due:
+            step += 1
+        self._timer = self._loop.call_at(step * STEP, self._play)
 
-    def _send(self, stream: _Stream, packet: bytes, digest: str | None, now: float) -> None:
+    def _send(self, stream: _Stream, packets: list[bytes], digest: str | None) -> None:
+        now = self._loop.time()
         if stream.first_sent is None:
             stream.first_sent = now
-        if not self._loss or stream.lossy.random() >= self._loss:
-            stream.publisher.caster.send_packet(packet)
+        if self._loss:
+            packets = [packet for packet in packets if stream.lossy.random() >= self._loss]
+        stream.publisher.caster.send_packets(packets)
         if digest is not None:
             stream.sent.append((digest, now))
             self._advance(stream)
 
     def _advance(self, stream: _Stream) -> None:
-        """Queues the stream's packets up to the end of its next picture."""
+        """Puts down the stream's packets up to the end of its next picture."""
         caster = stream.publisher.caster
         if stream.source.wanted and stream.sent and stream.sent[-1][1] >= stream.origin + stream.last_key + _KEY_PAUSE:
             stream.source.skip_now()
         for item in stream.source:
-            due = stream.origin + item.time
+            # What is due by now, as sound among a picture's packets is, goes with the next step.
+            step = max(round((stream.origin + item.time) / STEP), self._next)
             if not isinstance(item, Picture):
-                for packet in caster.packetize_opus(item.data, item.time):
-                    self._push(due, stream, packet, None)
+                self._due[step].append((stream, caster.packetize_opus(item.data, item.time), None))
                 continue
             if item.key:
                 stream.last_key = item.time
-            packets = caster.packetize_access_unit(item.nals, item.time)
-            reports = [packet for packet in packets if 191 < packet[1] < 224]
-            for report in reports:
-                packets.remove(report)
-                self._push(due, stream, report, None)
-            gap = SPREAD * _FRAME / len(packets) if self._spaced else 0.0
-            for index, packet in enumerate(packets[:-1]):
-                self._push(due + index * gap, stream, packet, None)
-            self._push(due + (len(packets) - 1) * gap, stream, packets[-1], ".".join(vcl_digests(item.nals)))
+            payloads, digest = _packed(tuple(item.nals))
+            packets = caster.packetize_payloads(payloads, item.time)
+            count, begin = len(payloads), 0
+            if packets[count:]:
+                self._due[step].append((stream, packets[count:], None))
+            for later, end in _spaced(count) if self._spaced else [(0, count)]:
+                self._due[step + later].append((stream, packets[begin:end], digest if end == count else None))
+                begin = end
             return
-
-    def _push(self, due: float, stream: _Stream, packet: bytes, digest: str | None) -> None:
-        heapq.heappush(self._queue, (due, next(self._order), stream, packet, digest))
 
 
 class _Process:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from relay.core.rtp import rtcp
 from relay.core.rtp.h264_payload import packetize
-from relay.core.rtp.packet import RtpPacket
+from relay.core.rtp.packet import FIXED_HEADER, MARKER, VERSION_2
 
 MAX_PAYLOAD = 1200
 """Bytes: leaves room for RTP, SRTP, TURN and IPv6 headers below an MTU of 1280."""
@@ -59,7 +59,8 @@ class RtpSender:
         self._rtp_offset = rtp_offset
         self._rtx = None if rtx_payload_type is None or rtx_ssrc is None else (rtx_payload_type, rtx_ssrc)
         self._rtx_sequence = rtx_first_sequence & 0xFFFF
-        self._history: dict[int, RtpPacket] = {}
+        self._history: dict[int, tuple[int, int, bytes]] = {}
+        """By sequence number: marker and payload type, timestamp, payload. Payloads may be many senders'."""
         self._history_size = history
         self._description = rtcp.source_description(ssrc, cname)
         self._packets = 0
@@ -82,18 +83,19 @@ class RtpSender:
     def _send(self, payloads: Sequence[bytes], rtp_time: int, now: float, *, marker: bool) -> list[bytes]:
         self._last = rtp_time, now
         timestamp = (rtp_time + self._rtp_offset) & 0xFFFFFFFF
-        packets: list[bytes] = []
+        sequence, history, size = self._sequence, self._history, self._history_size
+        second, last = self._payload_type, len(payloads) - 1
+        packets = []
         for index, payload in enumerate(payloads):
-            ends = marker and index == len(payloads) - 1
-            packet = RtpPacket(self._payload_type, self._sequence, timestamp, self.ssrc, payload, ends)
-            self._history.pop(self._sequence, None)
-            self._history[self._sequence] = packet
-            self._sequence = (self._sequence + 1) & 0xFFFF
-            self._packets += 1
-            self._octets += len(payload)
-            packets.append(packet.serialise())
-        while len(self._history) > self._history_size:
-            del self._history[next(iter(self._history))]
+            if marker and index == last:
+                second |= MARKER
+            history[sequence] = second, timestamp, payload
+            history.pop((sequence - size) & 0xFFFF, None)
+            packets.append(FIXED_HEADER.pack(VERSION_2, second, sequence, timestamp, self.ssrc) + payload)
+            sequence = (sequence + 1) & 0xFFFF
+        self._sequence = sequence
+        self._packets += len(packets)
+        self._octets += sum(map(len, payloads))
         return packets
 
     def receive_rtcp(self, data: bytes, now: float) -> SenderFeedback:
@@ -124,22 +126,22 @@ class RtpSender:
         """Adds what is asked for, as far as `budget` goes; its bytes."""
         spent = 0
         for number in nack.lost:
-            packet = self._history.get(number)
-            if packet is None:
+            sent = self._history.get(number)
+            if sent is None:
                 continue
-            if len(out) >= _MAX_RETRANSMISSIONS or spent + len(packet.payload) + _OVERHEAD > budget:
+            if len(out) >= _MAX_RETRANSMISSIONS or spent + len(sent[2]) + _OVERHEAD > budget:
                 break
-            out.append(self._retransmit(packet))
+            out.append(self._retransmit(number, *sent))
             spent += len(out[-1])
         return spent
 
-    def _retransmit(self, packet: RtpPacket) -> bytes:
+    def _retransmit(self, number: int, second: int, timestamp: int, payload: bytes) -> bytes:
         if self._rtx is None:
-            return packet.serialise()
+            return FIXED_HEADER.pack(VERSION_2, second, number, timestamp, self.ssrc) + payload
         payload_type, ssrc = self._rtx
-        payload = packet.sequence.to_bytes(2, "big") + packet.payload
         sequence, self._rtx_sequence = self._rtx_sequence, (self._rtx_sequence + 1) & 0xFFFF
-        return RtpPacket(payload_type, sequence, packet.timestamp, ssrc, payload, packet.marker).serialise()
+        header = FIXED_HEADER.pack(VERSION_2, second & MARKER | payload_type, sequence, timestamp, ssrc)
+        return header + number.to_bytes(2, "big") + payload
 
     def _round_trip(self, block: rtcp.ReportBlock, now: float) -> float | None:
         """RFC 3550 6.4.1: arrival - LSR - DLSR, in 1/65536 s."""

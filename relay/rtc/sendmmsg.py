@@ -1,0 +1,85 @@
+"""`sendmmsg(2)`: up to 64 packets, protected where they lie, in one system call."""
+
+import errno
+import socket
+import struct
+from collections.abc import Sequence
+from functools import lru_cache
+
+from relay.rtc.mmsg import BATCH, MSG_DONTWAIT, NAME, Slots
+from relay.rtc.srtp import MAX_PLAIN, SrtpOutput
+from relay.rtc.udp import UdpTransport
+
+_VECTOR_WORDS, _LENGTH_WORD = 2, 1  # of 64 bits, in struct iovec
+
+
+class _Buffers(Slots):
+    def __init__(self) -> None:
+        super().__init__()
+        ffi = self.ffi
+        self.call = self.library.sendmmsg
+        self.move = ffi.memmove
+        self.lengths = memoryview(ffi.buffer(self._vectors)).cast("B").cast("Q")[_LENGTH_WORD::_VECTOR_WORDS]
+        # libsrtp writes the new length there, too: the lower half of a word, on these little-endian machines.
+        self.sizes = [ffi.cast("int *", ffi.addressof(self._vectors[i], "iov_len")) for i in range(BATCH)]
+
+
+@lru_cache(maxsize=1)
+def _buffers() -> _Buffers:
+    return _Buffers()
+
+
+def send(transport: UdpTransport, address: tuple[str, int], srtp: SrtpOutput, packets: Sequence[bytes]) -> int:
+    """Protects RTP and RTCP packets and sends them at once or not at all, as `UdpTransport.sendto` does it.
+
+    Returns how many could be protected.
+    """
+    buffers, name = _buffers(), _socket_address(address)
+    protected = 0
+    for first in range(0, len(packets), BATCH):
+        count = _protect(buffers, srtp, packets[first : first + BATCH])
+        buffers.names[0 : count * NAME] = name * count
+        _send(buffers, transport, count)
+        protected += count
+    return protected
+
+
+def _protect(buffers: _Buffers, srtp: SrtpOutput, packets: Sequence[bytes]) -> int:
+    """Puts them side by side into the buffers, without those that libsrtp refuses; how many there are then."""
+    handle, protect_rtp, protect_rtcp = srtp.handle, srtp.protect_rtp, srtp.protect_rtcp
+    move, lengths, slots, sizes = buffers.move, buffers.lengths, buffers.packets, buffers.sizes
+    count = 0
+    for packet in packets:
+        size = len(packet)
+        if 8 <= size <= MAX_PLAIN:
+            move(slots[count], packet, size)
+            lengths[count] = size
+            protect = protect_rtcp if 191 < packet[1] < 224 else protect_rtp
+            count += not protect(handle, slots[count], sizes[count])
+    return count
+
+
+def _send(buffers: _Buffers, transport: UdpTransport, count: int) -> None:
+    descriptor, done = transport.sock.fileno(), 0
+    while done < count and not transport.is_closing():
+        sent = buffers.call(descriptor, buffers.headers + done, count - done, MSG_DONTWAIT)
+        if sent > 0:
+            done += sent
+            continue
+        problem = buffers.ffi.errno
+        if problem == errno.EAGAIN:
+            transport.send_drops += count - done
+            return
+        if problem != errno.EINTR:  # of the first one of these alone: the others may go
+            transport.protocol.error_received(OSError(problem, "sendmmsg"))
+            done += 1
+
+
+@lru_cache(maxsize=1024)
+def _socket_address(address: tuple[str, int]) -> bytes:
+    """struct sockaddr_in or sockaddr_in6 of an IP literal and a port, of one size."""
+    host, port = address[:2]
+    if ":" in host:
+        raw = socket.inet_pton(socket.AF_INET6, host)
+        return struct.pack("=H", socket.AF_INET6) + struct.pack("!H4x16s4x", port, raw)
+    return struct.pack("=H", socket.AF_INET) + struct.pack("!H4s20x", port, socket.inet_aton(host))
