@@ -8,6 +8,8 @@ import base64
 import hashlib
 import itertools
 import json
+import math
+import struct
 import sys
 import tempfile
 from collections.abc import Callable
@@ -209,6 +211,23 @@ def media_seeds() -> None:
     for seed, level in enumerate((0.0, 0.02, 0.2, 0.2)):
         for index in (2, 5, 8):
             put("aac_block", f"seed-{seed}-{index}", mono_blocks(seed, level, 32_000)[index])
+
+    def plane(scale: int, data: bytes) -> bytes:
+        return b"\0" + (len(data) - 1).to_bytes(2, "big") + bytes((scale,)) + data
+
+    wave = bytes(round(128 + 100 * math.sin(0.05 * at)) for at in range(2011))
+    rough = bytes(at * at * 7919 % 256 for at in range(1999))
+    blow = b"\x80" * 1500 + rough[:300]
+    for name, rate, planes in (
+        ("silence", 1, [plane(3, b"\0")]),
+        ("both", 2, [plane(0, wave)]),
+        ("apart", 2, [plane(0, wave), plane(1, rough)]),
+        ("blows", 4, [plane(1, blow), plane(0, wave[:500])]),
+        ("loud", 0, [plane(6, blow)]),
+        ("floats", 3, [b"\1" + (399).to_bytes(2, "big") + struct.pack("<100f", *(0.9**at for at in range(100)))]),
+    ):
+        step = b"\5" + planes[0] + (b"\0" + planes[1] if len(planes) > 1 else b"\1")
+        put("aac_encoder", f"seed-{name}", bytes((rate, rate % 4)) + step + step[:3000])
 
     def opus(data: bytes, place: int = 0, step: int = 0) -> bytes:
         return bytes((0, place, step)) + blob(data)

@@ -8,7 +8,7 @@ from relay.api.errors import ApiError
 from relay.core.offer import SessionError
 from relay.core.rtmp.amf0 import Amf0Error
 from relay.core.token import TokenError
-from tests.fuzz import credentials, faces, media, reception, rtmp, rtp, sdp
+from tests.fuzz import credentials, faces, media, reception, rtmp, rtp, sdp, sound
 
 CORPUS = Path(__file__).parent / "corpus"
 
@@ -125,6 +125,7 @@ TARGETS = {
         Target("signature", credentials.signature, max_size=2048, short=350, words=_SIGNATURE_WORDS),
         Target("room_token", credentials.room_token, (TokenError,), max_size=2048, short=1500),
         Target("aac_block", media.aac_block, (ValueError,), max_size=1536, short=1000, words=(b"\x01\x40", b"\x0e")),
+        Target("aac_encoder", sound.encoder, max_size=4096, short=100),
         Target("feed", media.feed, max_size=4096, short=20),
         Target("control_api", faces.control_api, (ApiError,), max_size=8192, short=750, words=_JSON_WORDS),
         Target("whip", faces.whip, max_size=8192, short=250, words=_PATH_WORDS),
