@@ -22,6 +22,8 @@ from relay.core.rtmp.server import (
 )
 
 MAX_CONNECTIONS = 256
+_READ = 256 * 1024
+"""Bytes that one read takes at most."""
 GREETING_TIMEOUT = 10.0
 """Seconds a client has from TCP to `publish`."""
 
@@ -76,6 +78,8 @@ class Sink:
         self._tls = tls
         self._server: asyncio.Server | None = None
         self._connections: set[_SinkConnection] = set()
+        self.buffer = memoryview(bytearray(_READ))
+        """What the connections read into: each has taken what came before another reads."""
         self.streams: dict[tuple[str, str], SinkStream] = {}
         """Streams that are on, by application and key."""
 
@@ -163,7 +167,7 @@ class _Recording:
             self._file.close()
 
 
-class _SinkConnection(asyncio.Protocol):
+class _SinkConnection(asyncio.BufferedProtocol):
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._loop = asyncio.get_running_loop()
@@ -185,11 +189,14 @@ class _SinkConnection(asyncio.Protocol):
             return
         self._deadline = self._loop.call_later(GREETING_TIMEOUT, transport.abort)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._sink.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         if self._transport is None:
             return
         now = self._loop.time()
-        for event in self._session.receive(data):
+        for event in self._session.receive(bytes(self._sink.buffer[:nbytes])):
             match event:
                 case TagReceived(tag) if self._recording is not None:
                     self._sink.take(self._recording, tag, now)
@@ -203,8 +210,9 @@ class _SinkConnection(asyncio.Protocol):
                     self._transport.abort()
                 case _:
                     pass
-        # Not writelines, which before Python 3.12.9 and 3.13.2 calls no pause_writing (CVE-2024-12254).
-        self._transport.write(b"".join(self._session.data_to_send()))
+        if answer := self._session.data_to_send():
+            # Not writelines, which before Python 3.12.9 and 3.13.2 calls no pause_writing (CVE-2024-12254).
+            self._transport.write(b"".join(answer))
 
     def pause_writing(self) -> None:
         if self._transport is not None:

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import asdict, dataclass, field
 
 from relay.cli.bench.child import Message, serve
-from relay.cli.measure import access_units, audio_format, audio_frames, audio_holes, video_frames
+from relay.cli.measure import access_units, audio_format, audio_frames, audio_holes
 from relay.core import flv
 from relay.core.flv import Tag
 from relay.push.sink import Sink, SinkStream
@@ -37,8 +37,8 @@ class _Recorder:
 
     def _on_tag(self, stream: SinkStream, tag: Tag, arrival: float) -> None:
         arrived = self.streams[stream.key]
-        if video_frames([tag]):
-            arrived.pictures.append((".".join(access_units([tag])[0]), arrival))
+        if tag.type == flv.VIDEO:
+            arrived.pictures += [(".".join(digests), arrival) for digests in access_units([tag])]
         elif tag.type == flv.AUDIO:
             self._sound(stream.key, arrived, tag)
 
