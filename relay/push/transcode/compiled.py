@@ -75,16 +75,17 @@ def _warn(error: Exception) -> None:
 
 def keep(code: MachineCode) -> None:
     """Puts it where it is looked for. `OSError` where that is nowhere."""
+    head = json.dumps({"entry": code.entry, "never_called": code.never_called})
+    content = head.encode() + b"\n" + code.object_file
     errors = []
     for path in _places():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             # Who looks meanwhile finds none, or all of it.
-            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-                os.fchmod(file.fileno(), 0o644)
-                head = {"entry": code.entry, "never_called": code.never_called, "digest": _digest(code.object_file)}
-                file.write(json.dumps(head).encode() + b"\n" + code.object_file)
-            os.replace(file.name, path)
+            with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+                whole = Path(folder, path.name)
+                whole.write_bytes(_digest(content) + b"\n" + content)
+                whole.replace(path)
             return
         except OSError as error:
             errors.append(error)
@@ -93,16 +94,17 @@ def keep(code: MachineCode) -> None:
 
 def _find() -> MachineCode | None:
     for path in _places():
-        with suppress(FileNotFoundError, PermissionError, ValueError, KeyError):
-            head, object_file = path.read_bytes().split(b"\n", 1)
-            known = json.loads(head)
-            if known["digest"] == _digest(object_file):
+        with suppress(OSError):
+            digest, _, content = path.read_bytes().partition(b"\n")
+            if digest == _digest(content):
+                head, _, object_file = content.partition(b"\n")
+                known = json.loads(head)
                 return MachineCode(known["entry"], tuple(known["never_called"]), object_file)
     return None
 
 
-def _digest(object_file: bytes) -> str:
-    return sha256(object_file).hexdigest()
+def _digest(content: bytes) -> bytes:
+    return sha256(content).hexdigest().encode()
 
 
 def _make() -> MachineCode:

@@ -19,7 +19,8 @@ from relay.core.aac.encoder import frame, memory, tables
 from relay.push.transcode import compiled
 
 _MODULES = ("bits", "huffman", "transform", "attack", "quantizer", "frame")
-_OPTIONS = {"error_model": "numpy", "fastmath": True}
+# Sums may be taken in any order; infinities and what is no number are none the less what they are.
+_OPTIONS = {"error_model": "numpy", "fastmath": {"reassoc", "contract", "arcp", "nsz", "afn"}}
 # Nothing is allocated, so nothing is counted; and only `encode` is called from outside, and not by Python.
 _INNER_OPTIONS = _OPTIONS | {"_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 _TYPES: dict[Any, Any] = {

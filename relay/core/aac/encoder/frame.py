@@ -39,6 +39,7 @@ from relay.core.aac.encoder.quantizer import band_powers, choose_factors, level,
 from relay.core.aac.encoder.tables import LONG_BANDS, SHORT_BANDS, Bytes, Doubles, Floats, Ints, Longs
 from relay.core.aac.encoder.transform import EIGHT_SHORT, transform
 
+_LOUDEST = np.float32(8)
 _LEAST_NOISE = 3.0
 """Less of it is not heard, whatever the bit rate: 16 bits have as much."""
 _TRIES = 4
@@ -104,6 +105,7 @@ def encode(
 ) -> None:
     """Takes `blocks` of left, then as many of right; writes as many raw data blocks to `out`, their lengths to `sizes`.
 
+    Full scale is 1; `sound` is cut off in place at eight times that.
     Frame k (from 0) is of the blocks k - 1 and k, and is written when block k + 1 is there: the first frame that a new
     encoder writes is of nothing, and the second is what decoders call priming.
     """
@@ -124,6 +126,10 @@ def encode(
     for block in range(blocks):
         next_left = sound[block * FRAME : (block + 1) * FRAME]
         next_right = sound[(blocks + block) * FRAME : (blocks + block + 1) * FRAME]
+        for i in range(FRAME):
+            # This way round, what is no number is loud as well.
+            next_left[i] = max(-_LOUDEST, min(_LOUDEST, next_left[i]))
+            next_right[i] = max(-_LOUDEST, min(_LOUDEST, next_right[i]))
         following = attacks(next_left, before[:2]) | attacks(next_right, before[2:])
         sequence = window_sequence(int(control[SEQUENCE]), int(control[FIRST]), int(control[SECOND]), following)
         begun = at[POSITION]
@@ -319,6 +325,7 @@ def _fit(
             step = (bits - wanted) / (_BITS_PER_LINE * lines + 1)
             noise = max(noise + max(-_FAR, min(step, _FAR)), _LEAST_NOISE)
         else:
+            # Even of the loudest sound nothing is left some time.
             noise = fits if fits >= 0.0 else noise + 1.0
     if lines > 0:
         control[NOISE] = noise

@@ -28,7 +28,7 @@ NEW_SECTION = 9
 def least_book(peak: int) -> int:
     """The first of the codebooks that take values up to `peak`."""
     book = 0
-    while LARGEST[book] < peak:
+    while book < ESCAPE and LARGEST[book] < peak:
         book += 1
     return book
 
