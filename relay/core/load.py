@@ -15,7 +15,7 @@ LATE = 0.02
 """Seconds of lateness from which a tick counts as overrun."""
 MAX_CPU_SHARE = 0.85
 """Of one core, which is all that one loop can have; by default."""
-BUSY = 0.7
+BUSY = 0.6
 """CPU share from which ticks are as long as they get."""
 MAX_LAG = 0.2
 """Seconds of lateness, on average: two thirds of what the sound keeps in hand."""

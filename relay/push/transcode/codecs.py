@@ -14,7 +14,7 @@ MAX_DRIFT = RATE // 200
 """Samples of each second that resampling may add or leave out."""
 RESAMPLER_DELAY = 17
 """Samples (48 kHz) that the resampler holds back: half its filter."""
-_PIECE = RATE // 50
+_PIECE = RATE * 3 // 50
 """Samples that it is given at once: its buffers grow with them, to 0.5 MB for 100 ms, and stay."""
 _ROOM = _PIECE + 64
 """What a piece becomes at most: with what was held back, and with drift."""

@@ -64,7 +64,7 @@ def prepare() -> MachineCode | None:
     """Compiles the encoder where that was not done yet. None, and a word in the log, where it cannot be done."""
     try:
         return _find() or _make()
-    except (CannotCompile, OSError) as error:
+    except (CannotCompile, ImportError, OSError) as error:
         _warn(error)
         return None
 
@@ -142,7 +142,7 @@ def _places() -> tuple[Path, ...]:
     known = sha256(f"{sys.version} {_processor()}".encode())
     for maker in _MAKERS:
         known.update(version(maker).encode())
-    for source in sorted([*_SOURCES.glob("*.py"), *Path(__file__).parent.glob("compile*.py")]):
+    for source in sorted([*_SOURCES.glob("*.py"), Path(__file__).parent / "compiler.py"]):
         known.update(source.read_bytes())
     name = f"encoder-{known.hexdigest()[:16]}.o"
     beside = Path(__file__).parent / "__pycache__" / name

@@ -44,7 +44,7 @@ _LEAST_NOISE = 3.0
 """Less of it is not heard, whatever the bit rate: 16 bits have as much."""
 _TRIES = 4
 """How often a frame is quantized before what fits is taken."""
-_LEAST, _MOST = 0.9, 1.08
+_LEAST, _MOST = 0.85, 1.12
 """What is near enough of the bits that are wanted."""
 _KEPT = 1.0
 """Frames' worth of bits that are saved in the long run."""
