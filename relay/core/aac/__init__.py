@@ -1,4 +1,4 @@
-"""AAC-LC (ISO/IEC 14496-3), as far as one can go without decoding it."""
+"""AAC-LC (ISO/IEC 14496-3): its configuration, and what encoders give, taken apart; `encoder` is one."""
 
 from relay.core.aac.config import FRAME_SAMPLES, LC, SAMPLE_RATES, AudioSpecificConfig
 from relay.core.aac.elements import SILENCE, ChannelStream, mid_pair, pair
