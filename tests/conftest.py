@@ -11,6 +11,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from relay.push.transcode import compiled
 from tests.support.eventually import eventually_sync
 
 # A run that decides whether a change lands (CI) tries the same cases each time; every other run tries new ones. All
@@ -25,6 +26,11 @@ LONGEST = (
     *("ledger", "floods", "video_codecs", "sound_quality", "transcode", "run", "fuzz", "sound_over_time", "attendance"),
 )
 """Of the files of tests, those that take longest: what two workers begin last ends last."""
+
+
+def pytest_configure() -> None:
+    # Tests that ask for the default coder mean this one, also where `tests/run` was not there before.
+    compiled.prepare()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -202,8 +202,8 @@ def _bind(host: str, port: int) -> socket.socket:
 
 def serve(settings: Settings) -> None:
     """Runs the server until SIGINT or SIGTERM. `OSError` where it cannot bind, `DatabaseUnavailable`."""
-    prepare(settings.audio_coder)
     with _bind(settings.host, settings.port) as listener:
+        prepare(settings.audio_coder)
         asyncio.run(_serve(settings, listener))
 
 

@@ -117,7 +117,7 @@ class Caster:
         self.send_packets(self.packetize_opus(data, at))
 
     def send_packets(self, packets: Sequence[bytes]) -> None:
-        """RTP and RTCP packets that `packetize_access_unit` and `packetize_opus` have made."""
+        """RTP and RTCP packets that one of the `packetize_` methods has made."""
         self.packets_sent += self._transport.send_all(packets)
 
     def _report(self, kind: str, at: float, now: float) -> list[bytes]:

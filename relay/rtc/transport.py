@@ -161,6 +161,8 @@ class Transport:
         transport, address = path or (None, None)
         if self._tx is None or address is None or not isinstance(transport, UdpTransport) or not mmsg.available():
             return sum(map(self.send, packets))
+        if "%" in address[0]:  # an IPv6 zone is for the socket module to look up
+            return sum(map(self.send, packets))
         sent = sendmmsg.send(transport, address, self._tx, packets)
         self.stats.sent += sent
         self.stats.unsent += len(packets) - sent

@@ -23,7 +23,7 @@ from relay.core.task import Lease, TaskSpec
 from relay.net.destinations import Destinations
 from relay.push.connection import Connection
 from relay.push.run import PushRun
-from relay.push.transcode import Transcoder, load
+from relay.push.transcode import Transcoder
 from relay.rtc import recvmmsg
 from relay.rtc.whep import WhepClient
 from relay.worker.phases import PhaseClock
@@ -69,7 +69,6 @@ class Worker:
     # life
 
     async def start(self) -> None:
-        load(self.settings.audio_coder)
         loop = asyncio.get_running_loop()
         destinations = Destinations(self.settings.egress)
         if self.settings.source is not None:
@@ -89,7 +88,7 @@ class Worker:
         )
         # What is made once in a process, now: the first stream would hold up the loop for it.
         recvmmsg.available()
-        Transcoder().close()
+        Transcoder(coder=self.settings.audio_coder, bit_rate=self.settings.audio_bit_rate).close()
         self._ticking = asyncio.create_task(self._run())
 
     async def close(self) -> None:

@@ -27,7 +27,8 @@ NOWHERE = Path("/proc/relay/encoder.o")
 """Not even root can make it."""
 _CODES = """
 import sys
-from relay.push.transcode.coders import make_coder
+from relay.push.transcode.coders import make_coder, prepare
+prepare("lean")
 coder = make_coder("lean", 128_000)
 sound = sys.stdin.buffer.read()
 units = coder.encode(([sound[: len(sound) // 2], sound[len(sound) // 2 :]] * 2)[: len(coder.mix)])
@@ -98,6 +99,25 @@ def test_what_is_broken_is_made_anew(compiler: Compiler, code_at_hand: compiled.
     assert compiler.runs == 1
 
 
+def test_what_others_can_write_to_is_not_taken(compiler: Compiler, code_at_hand: compiled.MachineCode) -> None:
+    compiled.keep(code_at_hand)
+    compiler.place.chmod(0o666)
+    assert compiled.prepare() == code_at_hand
+    assert compiler.runs == 1
+
+
+def test_what_other_versions_left_is_forgotten_in_time(compiler: Compiler, code_at_hand: compiled.MachineCode) -> None:
+    compiled.keep(code_at_hand)
+    old, young = (compiler.place.with_name(f"encoder-{age}.o") for age in ("old", "young"))
+    for other, days in ((old, 40), (young, 20)):
+        other.write_bytes(b"")
+        os.utime(other, (0, compiler.place.stat().st_mtime - days * 86_400))
+    compiled.keep(code_at_hand)
+    assert not old.exists()
+    assert young.exists()
+    assert compiler.place.exists()
+
+
 def test_it_lies_in_the_users_cache_where_the_package_cannot_be_written_to(
     compiler: Compiler, code_at_hand: compiled.MachineCode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +137,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> str:
     # As in a process that has not asked yet; what this one has loaded stays.
     monkeypatch.setattr(compiled, "encoder", lru_cache(maxsize=1)(compiled.encoder.__wrapped__))
     with structlog.testing.capture_logs() as logs:
+        compiled.prepare()
         assert isinstance(make_coder("lean", 128_000), PairedCoder)
         # What cannot be made is not tried again for each stream.
         assert isinstance(make_coder("lean", 128_000), PairedCoder)

@@ -2,7 +2,7 @@
 
 from relay.core.aac import FRAME_SAMPLES as AAC_SAMPLES
 from relay.push.transcode.codecs import AAC_RATE
-from relay.push.transcode.coders import DEFAULT_BIT_RATE, DEFAULT_CODER, CoderName, load, prepare
+from relay.push.transcode.coders import DEFAULT_BIT_RATE, DEFAULT_CODER, CoderName, prepare
 from relay.push.transcode.transcoder import AacFrame, Transcoder, TranscodeStats
 
 __all__ = [
@@ -14,6 +14,5 @@ __all__ = [
     "CoderName",
     "TranscodeStats",
     "Transcoder",
-    "load",
     "prepare",
 ]

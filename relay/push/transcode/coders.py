@@ -55,7 +55,7 @@ class Coder(Protocol):
 
 
 def make_coder(name: CoderName, bit_rate: int) -> Coder:
-    """`paired` stands in for `lean` where that cannot be compiled."""
+    """`paired` stands in for `lean` where that is not compiled."""
     if name == "lean" and (encode := compiled.encoder()) is not None:
         return LeanCoder(encode, bit_rate)
     return PairedCoder(bit_rate) if name in ("lean", "paired") else PlainCoder({"aac_coder": name}, bit_rate)
@@ -65,12 +65,6 @@ def prepare(name: CoderName) -> None:
     """Does what takes long, once for an installation."""
     if name == "lean":
         compiled.prepare()
-
-
-def load(name: CoderName) -> None:
-    """Does what takes a moment, once for a process: before there is media to wait for it."""
-    if name == "lean":
-        compiled.encoder()
 
 
 class _Blocks:
@@ -87,33 +81,34 @@ class _Blocks:
         return [plane[:whole] for plane in planes]
 
 
-class LeanCoder:
-    """The relay's own."""
+class _StereoCoder:
+    """One encoder for both channels."""
 
     mix: Sequence[tuple[float, float]] = ((1.0, 0.0), (0.0, 1.0))
+
+    def __init__(self, encoder: AacEncoder | LeanEncoder, config: bytes) -> None:
+        self._encoder = encoder
+        self._blocks = _Blocks(2)
+        self.config = config
+
+    def encode(self, planes: Sequence[bytes]) -> list[bytes]:
+        return self._encoder.encode(*self._blocks.take(planes))
+
+
+class LeanCoder(_StereoCoder):
+    """The relay's own."""
 
     def __init__(self, encode: Any, bit_rate: int) -> None:
         """`encode`: of `compiled`."""
-        self.config = _CONFIG
-        self._encoder = LeanEncoder(encode, bit_rate, _bandwidth(bit_rate))
-        self._blocks = _Blocks(2)
-
-    def encode(self, planes: Sequence[bytes]) -> list[bytes]:
-        return self._encoder.encode(*self._blocks.take(planes))
+        super().__init__(LeanEncoder(encode, bit_rate, _bandwidth(bit_rate)), _CONFIG)
 
 
-class PlainCoder:
+class PlainCoder(_StereoCoder):
     """FFmpeg's stereo encoder, with options of its own."""
 
-    mix: Sequence[tuple[float, float]] = ((1.0, 0.0), (0.0, 1.0))
-
     def __init__(self, options: dict[str, str], bit_rate: int) -> None:
-        self._encoder = AacEncoder(2, bit_rate, options)
-        self._blocks = _Blocks(2)
-        self.config = self._encoder.config
-
-    def encode(self, planes: Sequence[bytes]) -> list[bytes]:
-        return self._encoder.encode(*self._blocks.take(planes))
+        encoder = AacEncoder(2, bit_rate, options)
+        super().__init__(encoder, encoder.config)
 
 
 class PairedCoder:

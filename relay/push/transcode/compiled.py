@@ -1,8 +1,8 @@
 """The AAC encoder's machine code: made once for each installation and processor, kept in a file, loaded by LLVM.
 
 Loading takes 0.1 s and neither Numba nor NumPy. Where there is no such file yet, `compiler` makes one, in a process of
-its own. The file lies beside the package's own bytecode or, where that may not be written to, in the user's cache; who
-can write to either can have this process run anything, as with bytecode.
+its own. The file lies beside the package's own bytecode or, where that may not be written to, in the user's cache. What
+is in it will be run: one that others own, or can write to, is not taken.
 """
 
 import ctypes
@@ -30,6 +30,8 @@ _SOURCES = Path(__file__).parents[2] / "core" / "aac" / "encoder"
 _MAKERS = ("numba", "llvmlite", "numpy")
 _PATIENCE = 600.0
 """Seconds that compiling may take."""
+_OLD = 30 * 86_400
+"""Seconds."""
 _KINDS = ("vendor_id", "model name", "flags", "CPU implementer", "CPU part", "Features")
 """Lines of /proc/cpuinfo."""
 _DECLARATION = "void (*)(float *, int64_t, float *, double *, float *, int32_t *, int64_t *, uint8_t *, int32_t *)"
@@ -50,18 +52,19 @@ class CannotCompile(Exception):
 
 @lru_cache(maxsize=1)
 def encoder() -> Any | None:
-    """The compiled `encode`, for cffi, loaded once for the process; None where it cannot be compiled."""
-    if (code := prepare()) is None:
-        return None
+    """The compiled `encode`, for cffi, loaded once for the process; None where it is not, as `prepare` has said why."""
     try:
-        return _load(code)
+        return _load(code) if (code := _find()) is not None else None
     except (ImportError, OSError, RuntimeError) as error:
         _warn(error)
         return None
 
 
 def prepare() -> MachineCode | None:
-    """Compiles the encoder where that was not done yet. None, and a word in the log, where it cannot be done."""
+    """Compiles the encoder where that was not done yet: before there is media, as it takes long.
+
+    None, and a word in the log, where it cannot be done.
+    """
     try:
         return _find() or _make()
     except (CannotCompile, ImportError, OSError) as error:
@@ -80,23 +83,37 @@ def keep(code: MachineCode) -> None:
     errors = []
     for path in _places():
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Who looks meanwhile finds none, or all of it.
             with tempfile.TemporaryDirectory(dir=path.parent) as folder:
                 whole = Path(folder, path.name)
                 whole.write_bytes(_digest(content) + b"\n" + content)
+                whole.chmod(0o644)
                 whole.replace(path)
+            _forget_old(path)
             return
         except OSError as error:
             errors.append(error)
     raise errors[0]
 
 
+def _forget_old(path: Path) -> None:
+    """What other versions have left. One that is newer may be of another processor on the same volume."""
+    for other in path.parent.glob("encoder-*.o"):
+        with suppress(OSError):
+            if other.stat().st_mtime < path.stat().st_mtime - _OLD:
+                other.unlink()
+
+
 def _find() -> MachineCode | None:
     for path in _places():
         with suppress(OSError):
-            digest, _, content = path.read_bytes().partition(b"\n")
-            if digest == _digest(content):
+            with path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                digest, _, content = file.read().partition(b"\n")
+            # It will be run: so it has to be ours, or of who installs programs here.
+            ours = status.st_uid in (0, os.geteuid()) and not status.st_mode & 0o022
+            if ours and digest == _digest(content):
                 head, _, object_file = content.partition(b"\n")
                 known = json.loads(head)
                 return MachineCode(known["entry"], tuple(known["never_called"]), object_file)
@@ -113,11 +130,18 @@ def _make() -> MachineCode:
         fcntl.flock(held, fcntl.LOCK_EX)
         if (code := _find()) is not None:
             return code
-        log.warning("compiling the AAC encoder, once: half a minute at most")
+        log.warning("compiling the AAC encoder, once for this processor: 10 to 30 s, as a rule")
         command = [sys.executable, "-m", "relay.push.transcode.compiler"]
         try:
-            # What is run is this Python, and this package.
-            subprocess.run(command, check=True, capture_output=True, timeout=_PATIENCE)  # noqa: S603
+            # What is run is this Python and, from where it lies, this package.
+            subprocess.run(  # noqa: S603
+                command,
+                check=True,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_PATIENCE,
+                cwd=Path(__file__).parents[3],
+            )
         except subprocess.CalledProcessError as error:
             last = error.stderr.decode(errors="replace").strip().splitlines()[-1:]
             raise CannotCompile(last[0] if last else f"exit code {error.returncode}") from None
@@ -131,7 +155,7 @@ def _make() -> MachineCode:
 def _lock() -> IO[bytes]:
     for path in _places():
         with suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             return (path.parent / "encoder.lock").open("ab")
     raise CannotCompile(f"neither of {', '.join(str(path.parent) for path in _places())} can be written to")
 
@@ -142,7 +166,7 @@ def _places() -> tuple[Path, ...]:
     known = sha256(f"{sys.version} {_processor()}".encode())
     for maker in _MAKERS:
         known.update(version(maker).encode())
-    for source in sorted([*_SOURCES.glob("*.py"), Path(__file__).parent / "compiler.py"]):
+    for source in (*sorted(_SOURCES.glob("*.py")), Path(__file__).parent / "compiler.py", Path(__file__)):
         known.update(source.read_bytes())
     name = f"encoder-{known.hexdigest()[:16]}.o"
     beside = Path(__file__).parent / "__pycache__" / name

@@ -139,7 +139,8 @@ def test_longer_sections_are_never_dearer(groups: int, most: list[int], data: st
         return int(costs.sum()) + NEW_SECTION * sum(len(list(groupby(row))) for row in rows)
 
     before, cost_before = books.copy(), cost()
-    lengthen_sections(values, bands, per_group, groups, books, costs)
+    factors = np.arange(count, dtype=np.int32)
+    lengthen_sections(values, bands, per_group, groups, books, costs, factors)
     assert cost() <= cost_before
     for band in range(count):
         written = Written()
@@ -148,6 +149,8 @@ def test_longer_sections_are_never_dearer(groups: int, most: list[int], data: st
         assert written.count == costs[band]
         assert LARGEST[books[band]] >= np.abs(values[bands[band] : bands[band + 1]]).max()
         assert books[band] == before[band] or (band % per_group and books[band] == books[band - 1])
+        # Zeros that have a codebook now have no scale factor of their own.
+        assert factors[band] == (factors[band - 1] if books[band] != before[band] == ZERO else band)
 
 
 def all_of(book: int) -> Array:

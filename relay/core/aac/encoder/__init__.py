@@ -1,8 +1,11 @@
 """An AAC-LC encoder (ISO/IEC 14496-3) for stereo at 44100 Hz, of plain functions over arrays.
 
-They are Python that a compiler takes as it stands: `relay.push.transcode.compiled` makes machine code of them, so
-nothing here is imported while the relay runs. They work uncompiled too, some hundred times slower.
+They are Python that a compiler takes as it stands: `relay.push.transcode.compiler` makes machine code of them, so of
+all this a running relay imports `memory` alone. They work uncompiled too, some hundred times slower.
 
+    memory      what an encoder keeps, and where
+    tables      bands, codebooks, windows
+    bits        the writing of bits
     transform   windows and MDCT: 1024 samples become 1024 lines
     attack      which windows: eight short ones where the sound sets in, so that no noise precedes it
     quantizer   how much noise each band may have, and the integers that leave it

@@ -50,7 +50,7 @@ _KEPT = 1.0
 """Frames' worth of bits that are saved in the long run."""
 _FOR_ATTACKS = 0.75
 """Of those, what a short frame takes."""
-_BUFFER = 12_000
+_BUFFER = 11_800
 """Bits of a frame for which there is room in every decoder, and some left for what is not counted exactly."""
 _FAR = 2.0
 """The longest step between two choices of the noise (log 2)."""
@@ -381,7 +381,9 @@ def _write(
 ) -> None:
     """A raw data block (4.4.2.1) that is one channel_pair_element."""
     for channel in (first, second):
-        lengthen_sections(channel.values, layout.bands, per_group, groups, channel.books, channel.costs)
+        lengthen_sections(
+            channel.values, layout.bands, per_group, groups, channel.books, channel.costs, channel.factors
+        )
     short = sequence == EIGHT_SHORT
     if not short:
         while per_group > 0 and first.books[per_group - 1] == ZERO and second.books[per_group - 1] == ZERO:

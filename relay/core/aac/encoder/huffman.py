@@ -1,7 +1,7 @@
 """Quantized lines as codes: what a band costs by codebook, sections of one codebook, and the writing of both.
 
 Codebooks come in pairs that number the same combinations of values, one for calmer bands and one for wilder ones
-(ISO/IEC 14496-3, table 4.A.1 and 4.6.3.3); the last takes any value, by escapes.
+(ISO/IEC 14496-3, tables 4.A.2 to 4.A.12, and 4.6.3.3); the last takes any value, by escapes.
 """
 
 from relay.core.aac.encoder.bits import put
@@ -19,7 +19,6 @@ from relay.core.aac.encoder.tables import (
 )
 
 ZERO, ESCAPE = 0, 11
-_SIGNED = 2, 6
 _LEAST_ESCAPED = 16
 NEW_SECTION = 9
 """Bits of a section, about."""
@@ -76,7 +75,9 @@ def _exponent(value: int) -> int:
     return exponent
 
 
-def lengthen_sections(values: Ints, bands: Ints, per_group: int, groups: int, books: Ints, costs: Ints) -> None:
+def lengthen_sections(
+    values: Ints, bands: Ints, per_group: int, groups: int, books: Ints, costs: Ints, factors: Ints
+) -> None:
     """Lets a band have the codebook of the one before it, where that costs less than a section of its own."""
     for band in range(1, groups * per_group):
         book, before = books[band], books[band - 1]
@@ -90,6 +91,9 @@ def lengthen_sections(values: Ints, bands: Ints, per_group: int, groups: int, bo
             # What follows may go on with its own section, or with the one that is lengthened, or have its own anyway.
             saved = 2 * NEW_SECTION if books[band + 1] == before else 0 if books[band + 1] == book else NEW_SECTION
         if cost <= costs[band] + saved:
+            if book == ZERO:
+                # Any scale factor is right for zeros, and no change the shortest to write.
+                factors[band] = factors[band - 1]
             books[band] = before
             costs[band] = cost
 
