@@ -70,7 +70,7 @@ def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code_at_hand: comp
     made = Compiler(tmp_path, monkeypatch)
     compiled.keep(code_at_hand)
     kept = made.place.rename(tmp_path / "kept")
-    made.does(f"cp {kept} {made.place}")
+    made.does(f"cp --remove-destination {kept} {made.place}")
     return made
 
 
