@@ -158,10 +158,11 @@ class Transport:
     def send_all(self, packets: Sequence[bytes]) -> int:
         """The same of several, in one system call where that can be; how many went."""
         path = self._connection.path()
-        transport, address = path or (None, None)
-        if self._tx is None or address is None or not isinstance(transport, UdpTransport) or not mmsg.available():
+        if self._tx is None or path is None:
             return sum(map(self.send, packets))
-        if "%" in address[0]:  # an IPv6 zone is for the socket module to look up
+        transport, address = path
+        # An IPv6 zone is for the socket module to look up.
+        if not isinstance(transport, UdpTransport) or "%" in address[0] or not mmsg.available():
             return sum(map(self.send, packets))
         sent = sendmmsg.send(transport, address, self._tx, packets)
         self.stats.sent += sent

@@ -4,19 +4,17 @@ from array import array
 from typing import Any
 
 from relay.core.aac.encoder.memory import (
-    BITS,
     CONTROLS,
-    FIRST_NOISE,
     FLOATS,
     FRAME,
     FRAME_BYTES,
     INTS,
     LINES,
     LONGS,
-    NOISE,
     STATE,
+    first_controls,
 )
-from relay.push.transcode import AAC_RATE, compiled
+from relay.push.transcode import compiled
 from relay.push.transcode.libraries import libraries
 from tests.fuzz.tape import Tape
 
@@ -65,9 +63,9 @@ def encoder(data: bytes) -> None:
     )
     made = [_Guarded(kind, count) for kind, count in shapes]
     sound, state, control, floats, ints, longs, out, sizes = made
-    control.at[BITS] = tape.choose((32_000, 64_000, 128_000, 192_000, 320_000)) * FRAME / AAC_RATE
-    control.at[LINES] = tape.choose((400, 743, 929, 1024))
-    control.at[NOISE] = FIRST_NOISE
+    first = first_controls(tape.choose((32_000, 64_000, 128_000, 192_000, 320_000)), bandwidth=16_000)
+    first[LINES] = tape.choose((400, 743, 929, 1024))
+    control.at[0:CONTROLS] = first
     for _ in range(6):
         blocks = tape.number(1) % _MOST + 1
         left = _plane(tape, blocks)

@@ -5,30 +5,14 @@ from typing import NamedTuple
 import numpy as np
 
 from relay.core.aac.encoder import frame
-from relay.core.aac.encoder.memory import (
-    BITS,
-    CONTROLS,
-    FIRST_NOISE,
-    FLOATS,
-    FRAME,
-    FRAME_BYTES,
-    INTS,
-    LINES,
-    LONGS,
-    NOISE,
-    STATE,
-)
-from relay.push.transcode import AAC_RATE
+from relay.core.aac.encoder.memory import FLOATS, FRAME, FRAME_BYTES, INTS, LONGS, STATE, first_controls
 from tests.support.programme import Sound
 
 
 def encode(sound: Sound, bit_rate: int = 128_000, bandwidth: int = 16_000) -> list[bytes]:
     """Whole blocks; a unit for each, of which the first is of nothing and the second is priming."""
     blocks = sound.shape[1] // FRAME
-    state, control = np.zeros(STATE, np.float32), np.zeros(CONTROLS)
-    control[BITS] = bit_rate * FRAME / AAC_RATE
-    control[LINES] = round(bandwidth * 2 * FRAME / AAC_RATE)
-    control[NOISE] = FIRST_NOISE
+    state, control = np.zeros(STATE, np.float32), np.array(first_controls(bit_rate, bandwidth))
     scratch = np.full(FLOATS, 7, np.float32), np.full(INTS, 7, np.int32), np.full(LONGS, 7, np.int64)
     out, sizes = np.zeros(blocks * FRAME_BYTES, np.uint8), np.zeros(blocks, np.int32)
     given = np.ascontiguousarray(sound[:, : blocks * FRAME], np.float32).reshape(-1)

@@ -3,20 +3,8 @@
 from functools import lru_cache
 from typing import Any
 
-from relay.core.aac.encoder.memory import (
-    BITS,
-    CONTROLS,
-    FIRST_NOISE,
-    FLOATS,
-    FRAME,
-    FRAME_BYTES,
-    INTS,
-    LINES,
-    LONGS,
-    NOISE,
-    STATE,
-)
-from relay.push.transcode.codecs import AAC_RATE, BLOCK
+from relay.core.aac.encoder.memory import FLOATS, FRAME, FRAME_BYTES, INTS, LONGS, STATE, first_controls
+from relay.push.transcode.codecs import BLOCK
 from relay.push.transcode.libraries import libraries
 
 _MOST = 16
@@ -54,10 +42,7 @@ class LeanEncoder:
         self._room = _room()
         self._memmove = ffi.memmove
         self._state = ffi.new("float[]", STATE)
-        self._control = ffi.new("double[]", CONTROLS)
-        self._control[BITS] = _SPENDING * bit_rate * FRAME / AAC_RATE
-        self._control[LINES] = round(bandwidth * 2 * FRAME / AAC_RATE)
-        self._control[NOISE] = FIRST_NOISE
+        self._control = ffi.new("double[]", first_controls(_SPENDING * bit_rate, bandwidth))
         self._begun = False
 
     def encode(self, left: bytes, right: bytes) -> list[bytes]:

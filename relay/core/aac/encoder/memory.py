@@ -11,11 +11,11 @@ TRANSFORM_FLOATS = 5 * FRAME
 STATE = 4 * FRAME + 4
 """Floats that an encoder keeps: of each channel two blocks of sound, and what precedes the block that comes next."""
 BITS, LINES, NOISE, SAVED, SEQUENCE, FIRST, SECOND = range(7)
-"""What its doubles are: bits for a frame, and lines of a long spectrum that are coded, both set from outside; the noise
-of the last frame, set to `FIRST_NOISE`; bits that were not spent; the last frame's window_sequence; the attacks in the
-two blocks of sound at hand."""
+"""What its doubles are: bits for a frame and lines of a long spectrum that are coded, both for good; the last frame's
+noise; bits that were not spent; the last frame's window_sequence; the attacks in the two blocks of sound at hand."""
 CONTROLS = 7
-FIRST_NOISE = 6.0
+_FIRST_NOISE = 6.0
+_RATE = 44_100
 
 FLOATS = TRANSFORM_FLOATS + 2 * (2 * FRAME + 3 * MOST_BANDS) + FRAME
 INTS = 2 * (FRAME + 4 * MOST_BANDS) + 2 * MOST_BANDS + 9
@@ -23,3 +23,12 @@ INTS = 2 * (FRAME + 4 * MOST_BANDS) + 2 * MOST_BANDS + 9
 LONGS = 3
 FRAME_BYTES = 2 * 6144 // 8
 """The most that one frame takes (ISO/IEC 14496-3, 4.5.3.1: 6144 bits for each channel)."""
+
+
+def first_controls(bit_rate: float, bandwidth: float) -> list[float]:
+    """The doubles of an encoder that has heard nothing yet; its floats are zeros. `bandwidth` in hertz."""
+    controls = [0.0] * CONTROLS
+    controls[BITS] = bit_rate * FRAME / _RATE
+    controls[LINES] = round(bandwidth * 2 * FRAME / _RATE)
+    controls[NOISE] = _FIRST_NOISE
+    return controls
