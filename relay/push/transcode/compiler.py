@@ -18,7 +18,7 @@ from numba import types
 from relay.core.aac.encoder import frame, memory, tables
 from relay.push.transcode import compiled
 
-_MODULES = ("bits", "huffman", "transform", "attack", "quantizer", "frame")
+_MODULES = ("bits", "huffman", "fft", "transform", "attack", "quantizer", "frame")
 # Sums may be taken in any order; infinities and what is no number are none the less what they are.
 _OPTIONS = {"error_model": "numpy", "fastmath": {"reassoc", "contract", "arcp", "nsz", "afn"}}
 # Nothing is allocated, so nothing is counted; and only `encode` is called from outside, and not by Python.
@@ -31,6 +31,7 @@ _TYPES: dict[Any, Any] = {
     tables.Bytes: types.uint8[::1],
     int: types.int64,
     float: types.float64,
+    complex: types.complex64,
     bool: types.boolean,
     type(None): types.void,
 }
@@ -83,7 +84,10 @@ def _compile_inner(modules: Iterable[ModuleType]) -> None:
         for value in vars(module).values()
         if isinstance(value, FunctionType) and value.__module__ == module.__name__
     ]
-    made = {function: numba.njit(function, **_INNER_OPTIONS) for function in functions}
+    made = {
+        function: numba.njit(function, **_INNER_OPTIONS, forceinline=getattr(function, "inlined", False))
+        for function in functions
+    }
     for module in modules:
         for name, value in list(vars(module).items()):
             if isinstance(value, FunctionType) and value in made:

@@ -6,6 +6,7 @@ all this a running relay imports `memory` alone. They work uncompiled too, some 
     memory      what an encoder keeps, and where
     tables      bands, codebooks, windows
     bits        the writing of bits
+    fft         Fourier transforms
     transform   windows and MDCT: 1024 samples become 1024 lines
     attack      which windows: eight short ones where the sound sets in, so that no noise precedes it
     quantizer   how much noise each band may have, and the integers that leave it

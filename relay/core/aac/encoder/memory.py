@@ -6,7 +6,7 @@ SHORT = 128
 """The same of one of eight short windows."""
 MOST_BANDS = 128
 """More than any frame has: eight groups of 14."""
-TRANSFORM_FLOATS = 5 * FRAME
+TRANSFORM_FLOATS = 4 * FRAME
 
 STATE = 4 * FRAME + 4
 """Floats that an encoder keeps: of each channel two blocks of sound, and what precedes the block that comes next."""

@@ -159,8 +159,8 @@ WINDOWS = np.array(
 """Sine windows by window_sequence (4.6.11.3.2): long, long to short, none, short to long."""
 SHORT_WINDOW = np.concatenate([_SHORT_RISE, _SHORT_RISE[::-1]]).astype(np.float32)
 _TWIST = np.concatenate([-np.pi * (8 * np.arange(size // 2) + 1) / (8 * size) for size in (SHORT, FRAME)])
-_ROOTS = -2 * np.pi * np.arange(FRAME // 2) / (FRAME // 2)
+_ROOTS = -2 * np.pi / (FRAME // 2) * np.outer(np.arange(1, 8), np.arange(FRAME // 16))
 TWIST_COSINES, TWIST_SINES = (f(_TWIST).astype(np.float32) for f in (np.cos, np.sin))
 """By what an MDCT's values are turned before and after its FFT: first for a short window, then for a long one."""
 ROOT_COSINES, ROOT_SINES = (f(_ROOTS).astype(np.float32) for f in (np.cos, np.sin))
-"""The roots of unity of that FFT."""
+"""The roots of unity of that FFT, from the first to the seventh power."""

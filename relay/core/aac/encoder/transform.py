@@ -2,16 +2,10 @@
 
 import numpy as np
 
+from relay.core.aac.encoder.fft import VALUES, eight_ffts_64, fft_512
+from relay.core.aac.encoder.inlined import inlined
 from relay.core.aac.encoder.memory import FRAME, SHORT
-from relay.core.aac.encoder.tables import (
-    ROOT_COSINES,
-    ROOT_SINES,
-    SHORT_WINDOW,
-    TWIST_COSINES,
-    TWIST_SINES,
-    WINDOWS,
-    Floats,
-)
+from relay.core.aac.encoder.tables import SHORT_WINDOW, TWIST_COSINES, TWIST_SINES, WINDOWS, Floats
 
 LONG, START, EIGHT_SHORT, STOP = 0, 1, 2, 3
 """window_sequence (table 4.6)."""
@@ -26,80 +20,58 @@ def transform(sound: Floats, sequence: int, lines: Floats, scratch: Floats) -> N
 
     `scratch`: `TRANSFORM_FLOATS`.
     """
-    windowed, folded, rest = scratch[: 2 * FRAME], scratch[2 * FRAME : 3 * FRAME], scratch[3 * FRAME :]
+    windowed, rest = scratch[: 2 * FRAME], scratch[2 * FRAME :]
+    real, imaginary = rest[:VALUES], rest[VALUES : 2 * VALUES]
+    real_to, imaginary_to = rest[2 * VALUES : 3 * VALUES], rest[3 * VALUES :]
     if sequence == EIGHT_SHORT:
         for window in range(8):
             start = _FIRST + window * SHORT
-            for i in range(2 * SHORT):
-                windowed[i] = sound[start + i] * SHORT_WINDOW[i]
-            _fold(windowed, SHORT, folded)
-            _dct_iv(folded, SHORT, lines[window * SHORT : (window + 1) * SHORT], rest)
+            for i in range(SHORT):
+                windowed[i] = sound[start + 2 * i] * SHORT_WINDOW[2 * i]
+                windowed[SHORT + i] = sound[start + 2 * i + 1] * SHORT_WINDOW[2 * i + 1]
+            _fold(windowed, SHORT, real[window:], imaginary[window:], 8)
+        eight_ffts_64(real, imaginary, real_to, imaginary_to)
+        for window in range(8):
+            _unfold(real[window:], imaginary[window:], 8, SHORT, lines[window * SHORT : (window + 1) * SHORT])
     else:
-        for i in range(2 * FRAME):
-            windowed[i] = sound[i] * WINDOWS[sequence, i]
-        _fold(windowed, FRAME, folded)
-        _dct_iv(folded, FRAME, lines, rest)
+        for i in range(FRAME):
+            windowed[i] = sound[2 * i] * WINDOWS[sequence, 2 * i]
+            windowed[FRAME + i] = sound[2 * i + 1] * WINDOWS[sequence, 2 * i + 1]
+        _fold(windowed, FRAME, real, imaginary, 1)
+        fft_512(real, imaginary, real_to, imaginary_to)
+        _unfold(real_to, imaginary_to, 1, FRAME, lines)
 
 
-def _fold(windowed: Floats, size: int, folded: Floats) -> None:
-    """The time domain aliasing of an MDCT: twice `size` samples become `size`, of which it is the DCT-IV."""
-    half = size // 2
-    for i in range(half):
-        folded[i] = -windowed[3 * half - 1 - i] - windowed[3 * half + i]
-        folded[half + i] = windowed[i] - windowed[size - 1 - i]
+@inlined
+def _fold(windowed: Floats, size: int, real: Floats, imaginary: Floats, apart: int) -> None:
+    """Of 2 * `size` samples, the even ones before the odd ones, what an MDCT by an FFT of size / 2 values begins with.
+
+    Those are the time domain aliasing, of which the MDCT is the DCT-IV, two by two, and turned.
+    """
+    even, odd = windowed[:size], windowed[size : 2 * size]
+    quarter = size // 4
+    twist = 0 if size == SHORT else SHORT // 2
+    for i in range(quarter):
+        a = -odd[3 * quarter - 1 - i] - even[3 * quarter + i]
+        b = odd[quarter - 1 - i] - even[quarter + i]
+        cosine, sine = TWIST_COSINES[twist + i], TWIST_SINES[twist + i]
+        real[apart * i], imaginary[apart * i] = a * cosine - b * sine, a * sine + b * cosine
+    for i in range(quarter):
+        a = even[i] - odd[2 * quarter - 1 - i]
+        b = -even[2 * quarter + i] - odd[4 * quarter - 1 - i]
+        cosine, sine = TWIST_COSINES[twist + quarter + i], TWIST_SINES[twist + quarter + i]
+        to = apart * (quarter + i)
+        real[to], imaginary[to] = a * cosine - b * sine, a * sine + b * cosine
 
 
-def _dct_iv(folded: Floats, size: int, lines: Floats, scratch: Floats) -> None:
-    """By an FFT of half the size (Stockham's: radix 4, and 2 at the end) with a turn before and one after it."""
+@inlined
+def _unfold(real: Floats, imaginary: Floats, apart: int, size: int, lines: Floats) -> None:
+    """The MDCT's lines, of what its FFT gives."""
     half = size // 2
     twist = 0 if size == SHORT else SHORT // 2
-    stride = FRAME // size
-    real, imaginary = scratch[:half], scratch[half : 2 * half]
-    real_to, imaginary_to = scratch[2 * half : 3 * half], scratch[3 * half : 4 * half]
     for i in range(half):
-        a, b = folded[2 * i], folded[size - 1 - 2 * i]
+        j = half - 1 - i
         cosine, sine = TWIST_COSINES[twist + i], TWIST_SINES[twist + i]
-        real[i] = a * cosine - b * sine
-        imaginary[i] = a * sine + b * cosine
-    count = half // 4
-    width = 1
-    while count >= 1:
-        for j in range(count):
-            turn = j * width * stride
-            cosine, sine = ROOT_COSINES[turn], ROOT_SINES[turn]
-            cosine_2, sine_2 = ROOT_COSINES[2 * turn], ROOT_SINES[2 * turn]
-            cosine_3, sine_3 = ROOT_COSINES[3 * turn], ROOT_SINES[3 * turn]
-            first, apart, to = j * width, count * width, 4 * j * width
-            for i in range(first, first + width):
-                k = to + i - first
-                a, b = real[i], imaginary[i]
-                c, d = real[i + apart], imaginary[i + apart]
-                e, f = real[i + 2 * apart], imaginary[i + 2 * apart]
-                g, h = real[i + 3 * apart], imaginary[i + 3 * apart]
-                real_to[k] = a + e + c + g
-                imaginary_to[k] = b + f + d + h
-                p, q = a - e + d - h, b - f - c + g
-                real_to[k + width] = p * cosine - q * sine
-                imaginary_to[k + width] = p * sine + q * cosine
-                p, q = a + e - c - g, b + f - d - h
-                real_to[k + 2 * width] = p * cosine_2 - q * sine_2
-                imaginary_to[k + 2 * width] = p * sine_2 + q * cosine_2
-                p, q = a - e - d + h, b - f + c - g
-                real_to[k + 3 * width] = p * cosine_3 - q * sine_3
-                imaginary_to[k + 3 * width] = p * sine_3 + q * cosine_3
-        real, real_to = real_to, real
-        imaginary, imaginary_to = imaginary_to, imaginary
-        count //= 4
-        width *= 4
-    if width < half:
-        for i in range(width):
-            a, b = real[i], imaginary[i]
-            c, d = real[i + width], imaginary[i + width]
-            real_to[i], imaginary_to[i] = a + c, b + d
-            real_to[i + width], imaginary_to[i + width] = a - c, b - d
-        real, imaginary = real_to, imaginary_to
-    for i in range(half):
-        a, b = real[i], imaginary[i]
-        cosine, sine = TWIST_COSINES[twist + i], TWIST_SINES[twist + i]
-        lines[2 * i] = _SCALE * (a * cosine - b * sine)
-        lines[size - 1 - 2 * i] = -_SCALE * (a * sine + b * cosine)
+        lines[2 * i] = _SCALE * (real[apart * i] * cosine - imaginary[apart * i] * sine)
+        cosine, sine = TWIST_COSINES[twist + j], TWIST_SINES[twist + j]
+        lines[2 * i + 1] = -_SCALE * (real[apart * j] * sine + imaginary[apart * j] * cosine)
