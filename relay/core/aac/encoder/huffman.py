@@ -5,6 +5,7 @@ Codebooks come in pairs that number the same combinations of values, one for cal
 """
 
 from relay.core.aac.encoder.bits import put
+from relay.core.aac.encoder.inlined import inlined
 from relay.core.aac.encoder.tables import (
     CODES,
     COSTS,
@@ -48,10 +49,12 @@ def band_cost(values: Ints, start: int, end: int, book: int) -> tuple[int, int]:
     return cost, other_cost
 
 
+@inlined
 def _size(book: int) -> int:
     return 4 if book <= 4 else 2
 
 
+@inlined
 def _place(values: Ints, at: int, book: int) -> int:
     """Which combination the values are (4.6.3.3)."""
     place: int
@@ -67,6 +70,7 @@ def _place(values: Ints, at: int, book: int) -> int:
     return place
 
 
+@inlined
 def _exponent(value: int) -> int:
     """Of the highest bit of an escaped value."""
     exponent = 4
