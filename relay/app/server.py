@@ -5,6 +5,7 @@ import contextlib
 import gc
 import signal
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any
@@ -202,6 +203,8 @@ def _bind(host: str, port: int) -> socket.socket:
 
 def serve(settings: Settings) -> None:
     """Runs the server until SIGINT or SIGTERM. `OSError` where it cannot bind, `DatabaseUnavailable`."""
+    # Until the loop listens for them: process 1 of a container hears no signal that it has no handler for.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     with _bind(settings.host, settings.port) as listener:
         prepare(settings.audio_coder)
         asyncio.run(_serve(settings, listener))
