@@ -3,9 +3,10 @@
 bursty: a picture's packets back to back. spaced: evenly over `SPREAD` of the time to the next picture, as libwebrtc's
 pacer sends them at 2.5 times the bit rate. Streams begin at moments of their own within a picture.
 
-It leaves the machine to the system under test as far as it can: what all streams have to send within one `STEP` goes
-out together, by one system call a stream, and the clip is cut into payloads once. What is on the wire is each stream's
-own: SSRCs, numbers, times, keys, reports, and retransmissions of what its receiver misses.
+It leaves the machine to the system under test as far as it can: what a stream has to send within one `STEP` goes out
+together, by one system call, the clip is cut into payloads once, and the little that receivers say is read by the loop.
+What is on the wire is each stream's own: SSRCs, numbers, times, keys, reports, and retransmissions of what its receiver
+misses.
 """
 
 import asyncio
@@ -25,10 +26,11 @@ from relay.core.rtp.sender import MAX_PAYLOAD
 from relay.rtc.settings import RtcSettings
 
 SPREAD = 0.4
-STEP = 0.002
-"""Seconds; libwebrtc's pacer has steps of 5 ms."""
+STEP = 0.005
+"""Seconds: the least time between bursts of libwebrtc's pacer (kDefaultMinPacketLimit of pacing_controller.cc; its
+newer versions let it send 40 ms' worth at once, kDefaultBurstInterval: a picture's packets back to back)."""
 _FRAME = 1 / 30
-_FEEDBACK = 10
+_FEEDBACK = 4
 """Steps between looks at what receivers ask for."""
 _KEY_PAUSE = 0.3
 """Seconds from one key frame to the next at least, however often one is asked for: as encoders do."""
@@ -60,13 +62,17 @@ class _Clip(ClipSource):
         super().skip_to_key()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Stream:
     name: str
     source: _Clip
     publisher: LivePublisher
     lossy: random.Random
     origin: float = 0.0
+    picture: str = ""
+    """The digest of the one under way."""
+    last_step: int = 0
+    """At which its last packet goes."""
     last_key: float = float("-inf")
     first_sent: float | None = None
     sent: list[tuple[str, float]] = field(default_factory=list)
@@ -83,8 +89,8 @@ class Publishers:
         self._loss = loss
         self._streams: list[_Stream] = []
         self._loop = asyncio.get_running_loop()
-        self._due: defaultdict[int, list[tuple[_Stream, list[bytes], str | None]]] = defaultdict(list)
-        """By the step at which they are due: packets of a stream; a picture's last ones with its digest."""
+        self._due: defaultdict[int, defaultdict[_Stream, list[bytes]]] = defaultdict(lambda: defaultdict(list))
+        """Packets of the streams, by the step at which they are due."""
         self._next = round(self._loop.time() / STEP)
         """The first step that has not been taken."""
         self._timer = self._loop.call_soon(self._play)
@@ -93,7 +99,7 @@ class Publishers:
     async def connect(self, name: str, url: str, addresses: tuple[str, ...] | None) -> None:
         """One more session; it sends from now on."""
         source = copy.copy(self._clip)  # which nobody plays: from its start, and in memory once
-        publisher = LivePublisher(source, settings=RtcSettings(addresses=addresses))
+        publisher = LivePublisher(source, settings=RtcSettings(addresses=addresses, reader="hook"))
         stream = _Stream(name, source, publisher, random.Random(len(self._streams)))  # noqa: S311  the same each time
         await publisher.connect(url)
         # No two streams' pictures come at the same moment.
@@ -124,8 +130,9 @@ class Publishers:
             now = self._loop.time()
             while self._next * STEP <= now + STEP / 10:
                 step, self._next = self._next, self._next + 1
-                for stream, packets, digest in self._due.pop(step, ()):
-                    self._send(stream, packets, digest)
+                if due := self._due.pop(step, None):
+                    for stream, packets in due.items():
+                        self._send(stream, packets, step)
                 if step % _FEEDBACK == 0:
                     for stream in self._streams:
                         stream.publisher.caster.tick(now)
@@ -137,15 +144,15 @@ class Publishers:
             step += 1
         self._timer = self._loop.call_at(step * STEP, self._play)
 
-    def _send(self, stream: _Stream, packets: list[bytes], digest: str | None) -> None:
+    def _send(self, stream: _Stream, packets: list[bytes], step: int) -> None:
         now = self._loop.time()
         if stream.first_sent is None:
             stream.first_sent = now
         if self._loss:
             packets = [packet for packet in packets if stream.lossy.random() >= self._loss]
         stream.publisher.caster.send_packets(packets)
-        if digest is not None:
-            stream.sent.append((digest, now))
+        if step == stream.last_step:
+            stream.sent.append((stream.picture, now))
             self._advance(stream)
 
     def _advance(self, stream: _Stream) -> None:
@@ -157,17 +164,17 @@ class Publishers:
             # What is due by now, as sound among a picture's packets is, goes with the next step.
             step = max(round((stream.origin + item.time) / STEP), self._next)
             if not isinstance(item, Picture):
-                self._due[step].append((stream, caster.packetize_opus(item.data, item.time), None))
+                self._due[step][stream] += caster.packetize_opus(item.data, item.time)
                 continue
             if item.key:
                 stream.last_key = item.time
-            payloads, digest = _packed(tuple(item.nals))
+            payloads, stream.picture = _packed(tuple(item.nals))
             packets = caster.packetize_payloads(payloads, item.time)
             count, begin = len(payloads), 0
-            if packets[count:]:
-                self._due[step].append((stream, packets[count:], None))
+            self._due[step][stream] += packets[count:]  # reports
             for later, end in _spaced(count) if self._spaced else [(0, count)]:
-                self._due[step + later].append((stream, packets[begin:end], digest if end == count else None))
+                stream.last_step = step + later
+                self._due[stream.last_step][stream] += packets[begin:end]
                 begin = end
             return
 
