@@ -1,9 +1,13 @@
-"""`relay bench` as users run it, for a moment; and its picture, drawn by matplotlib."""
+"""`relay bench` as users run it, for a moment; its children; and its picture, drawn by matplotlib."""
 
 import json
 from pathlib import Path
 
+import pytest
+
+from relay.cli.bench.child import ChildFailed, running
 from relay.cli.bench.picture import draw
+from relay.cli.source import builtin_clip
 from tests.interop.test_cli import relay_command
 from tests.unit.bench.test_report import RUNS
 
@@ -57,3 +61,14 @@ def test_the_picture_shows_each_system_and_is_the_same_for_the_same_figures(tmp_
         assert f">{words}</text>" in drawn
     draw(RUNS, tmp_path / "one.png")
     assert (tmp_path / "one.png").read_bytes().startswith(b"\x89PNG")
+
+
+async def test_a_child_tells_what_went_wrong() -> None:
+    async with running("relay.cli.bench.publishers", "publishers") as child:
+        with pytest.raises(ChildFailed, match="the publishers: ValueError: not understood: sing"):
+            await child.ask("sing", within=20)
+        with pytest.raises(ChildFailed, match=r"no-such-clip\.mp4"):
+            await child.ask("open", within=20, clip="no-such-clip.mp4", spaced=False, loss=0.0)
+        await child.ask("open", within=20, clip=str(builtin_clip()), spaced=False, loss=0.0)
+        with pytest.raises(ChildFailed, match="cannot be reached"):
+            await child.ask("connect", within=20, name="a", url="http://127.0.0.1:9/", addresses=["127.0.0.1"])

@@ -4,9 +4,7 @@ import sys
 
 import pytest
 
-from relay.cli.bench.child import ChildFailed, running
 from relay.cli.bench.systems import Candidate, SystemFailed, candidate, started
-from relay.cli.source import builtin_clip
 
 ADAPTER = """
 import json, os, signal, subprocess, sys
@@ -48,14 +46,3 @@ def test_peers_that_cannot_be(word: str) -> None:
 
 def test_any_command_is_a_peer() -> None:
     assert candidate("srs=./adapter.sh --fast 'a b'") == Candidate("srs", ("./adapter.sh", "--fast", "a b"))
-
-
-async def test_a_child_tells_what_went_wrong() -> None:
-    async with running("relay.cli.bench.publishers", "publishers") as child:
-        with pytest.raises(ChildFailed, match="the publishers: ValueError: not understood: sing"):
-            await child.ask("sing", within=20)
-        with pytest.raises(ChildFailed, match=r"no-such-clip\.mp4"):
-            await child.ask("open", within=20, clip="no-such-clip.mp4", spaced=False, loss=0.0)
-        await child.ask("open", within=20, clip=str(builtin_clip()), spaced=False, loss=0.0)
-        with pytest.raises(ChildFailed, match="cannot be reached"):
-            await child.ask("connect", within=20, name="a", url="http://127.0.0.1:9/", addresses=["127.0.0.1"])

@@ -1,40 +1,24 @@
 """The AAC encoder's machine code: kept, found again, made anew where it is broken; and what there is without it.
 
-A shell script stands in for Python where only the making of it is at stake; interop/test_aac_compiler.py compiles.
+A shell script stands in for Python: only the making of it is at stake. interop/test_aac_compiler.py compiles, and has
+processes that load what was made.
 """
 
-import json
 import os
 import shutil
-import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 import pytest
 import structlog
 
-import relay
 from relay.push.transcode import compiled
-from relay.push.transcode.coders import LeanCoder, PairedCoder, make_coder
-from tests.support import programme
-from tests.support.coding import at_aac_rate, code
+from relay.push.transcode.coders import PairedCoder, make_coder
 
 NOWHERE = Path("/proc/relay/encoder.o")
 """Not even root can make it."""
-_CODES = """
-import sys
-from relay.push.transcode.coders import make_coder, prepare
-prepare("lean")
-coder = make_coder("lean", 128_000)
-sound = sys.stdin.buffer.read()
-units = coder.encode(([sound[: len(sound) // 2], sound[len(sound) // 2 :]] * 2)[: len(coder.mix)])
-assert not {"numba", "numpy"} & set(sys.modules), "the relay's process has grown"
-print(type(coder).__name__, b"".join(units).hex())
-"""
 
 
 @pytest.fixture(scope="module")
@@ -198,68 +182,3 @@ def test_its_name_changes_with_what_it_is_made_of(tmp_path: Path, monkeypatch: p
         assert [place.parent for place in after] == [place.parent for place in before]
         assert after[0].name != before[0].name
         before = after
-
-
-class Installation:
-    """The package in a place of its own, with a compiler that has made `object_file` already."""
-
-    def __init__(self, folder: Path, code: compiled.MachineCode) -> None:
-        self.package, self._folder, self._runs = folder / "installed" / "relay", folder, folder / "runs"
-        shutil.copytree(Path(relay.__file__).parent, self.package, ignore=shutil.ignore_patterns("__pycache__"))
-        made = folder / "made"
-        made.write_bytes(code.object_file)
-        (self.package / "push" / "transcode" / "compiler.py").write_text(
-            "from pathlib import Path\n"
-            "from relay.push.transcode import compiled\n"
-            f"entry, names = {json.dumps([code.entry, code.never_called])}\n"
-            f"compiled.keep(compiled.MachineCode(entry, tuple(names), Path({str(made)!r}).read_bytes()))\n"
-            f"with open({str(self._runs)!r}, 'a') as file:\n"
-            "    file.write('once\\n')\n"
-        )
-
-    @property
-    def runs(self) -> int:
-        return self._runs.read_text().count("once")
-
-    def coding(self, sounds: Sequence[bytes]) -> list[list[str]]:
-        """As many processes at once: what each says, by line."""
-        environment = os.environ | {
-            "PYTHONPATH": str(self.package.parent),
-            "XDG_CACHE_HOME": str(self._folder / "cache"),
-        }
-        command, pipe = [sys.executable, "-c", _CODES], subprocess.PIPE
-        processes = [
-            subprocess.Popen(
-                command, cwd=self._folder, env=environment, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT
-            )
-            for _ in sounds
-        ]
-        with ThreadPoolExecutor(len(sounds)) as threads:
-            said = list(threads.map(lambda process, sound: process.communicate(sound, 60)[0], processes, sounds))
-        return [text.decode().splitlines() for text in said]
-
-
-def test_processes_that_begin_at_once_compile_once_and_load_it_without_numba(
-    tmp_path: Path, code_at_hand: compiled.MachineCode
-) -> None:
-    installation = Installation(tmp_path, code_at_hand)
-    sound = at_aac_rate(programme.tone(0.5, seconds=0.5))
-    given = np.ascontiguousarray(sound).tobytes()
-    said = installation.coding([given] * 2)
-    assert installation.runs == 1
-    assert sum("compiling the AAC encoder, once" in line for lines in said for line in lines) == 1
-    coder = make_coder("lean", 128_000)
-    assert isinstance(coder, LeanCoder)
-    expected = f"LeanCoder {b''.join(code(coder, sound, sound.shape[1])).hex()}"
-    assert [lines[-1] for lines in said] == [expected] * 2
-    # And who comes later says nothing of it.
-    assert installation.coding([given]) == [[expected]]
-    (kept,) = (installation.package / "push" / "transcode" / "__pycache__").glob("encoder-*.o")
-    assert kept.stat().st_mode & 0o777 == 0o644
-
-
-def test_paired_takes_its_place_where_llvm_does_not_load_it(tmp_path: Path, code_at_hand: compiled.MachineCode) -> None:
-    installation = Installation(tmp_path, code_at_hand._replace(object_file=b"no machine code"))
-    ((*before, last),) = installation.coding([bytes(3 * 8 * 1024)])
-    assert last.startswith("PairedCoder ")
-    assert "FFmpeg's is used" in before[-1]
