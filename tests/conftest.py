@@ -11,8 +11,11 @@ from typing import Any
 import hypothesis
 import pytest
 
-from relay.push.transcode import compiled
+from tests.support import once
 from tests.support.eventually import eventually_sync
+
+# Where several processes share the cores, threads of NumPy's in each only wait for each other. Before NumPy is loaded.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # A run that decides whether a change lands (CI) tries the same cases each time; every other run tries new ones. All
 # tests have their number from here; `--hypothesis-profile quick` is for `tests/run quick`.
@@ -28,9 +31,15 @@ LONGEST = (
 """Of the files of tests, those that take longest: what two workers begin last ends last."""
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    config.add_cleanup(once.begin())
+    if config.getoption("dist", "no") != "no":
+        return  # its workers collect and run them
+    from relay.push.transcode import compiled
+
     # Tests that ask for the default coder mean this one, also where `tests/run` was not there before.
     compiled.prepare()
+    gc.disable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,9 +48,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What is loaded by now stays: the collector need not look at it at each full run."""
-    gc.collect()
+    """What is loaded by now stays: the collector need not look at it, neither until here nor at each full run."""
     gc.freeze()
+    gc.enable()
 
 
 async def _checked(test: Any) -> None:

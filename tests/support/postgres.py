@@ -1,8 +1,6 @@
 """PostgreSQL from Debian's packages: a cluster of its own on loopback, gone with the block."""
 
-import atexit
 import contextlib
-import functools
 import os
 import shutil
 import signal
@@ -15,6 +13,7 @@ from typing import Any
 
 from tests.support.debian import need
 from tests.support.eventually import eventually_sync
+from tests.support.once import once
 
 PASSWORD = "postgres-password-of-the-tests"  # noqa: S105
 
@@ -39,7 +38,7 @@ def _running(folder: Path) -> Iterator[str]:
         shutil.chown(folder, "postgres", "postgres")
     programs = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     data = folder / "data"
-    subprocess.run(["cp", "-a", _new_cluster(programs, tuple(user.items())), data], check=True)
+    subprocess.run(["cp", "-a", _new_cluster(programs, user), data], check=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -59,29 +58,29 @@ def _running(folder: Path) -> Iterator[str]:
             **user,
         )
     try:
-        ready = [programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
-        eventually_sync(lambda: _is_ready(process, ready, folder), within=20, what="PostgreSQL listens")
+        eventually_sync(lambda: _is_ready(process, folder / "postgres.log"), within=20, what="PostgreSQL listens")
         yield f"postgresql://relay:{PASSWORD}@127.0.0.1:{port}/postgres"
     finally:
         process.send_signal(signal.SIGINT)  # does not wait for clients
         process.wait(10)
 
 
-@functools.cache
-def _new_cluster(programs: Path, user: tuple[tuple[str, Any], ...]) -> Path:
-    """What initdb takes a second to make, for copies; it stays until this process ends."""
-    folder = Path(tempfile.mkdtemp(prefix="postgres-new-"))
-    atexit.register(shutil.rmtree, folder)
-    password, data = folder / "password", folder / "data"
-    password.write_text(PASSWORD)
-    options = ["-U", "relay", "-A", "scram-sha-256", f"--pwfile={password}", "-N", "-E", "UTF8", "--locale=C"]
-    command = [programs / "initdb", "-D", data, *options]
-    if user:
-        shutil.chown(folder, "postgres", "postgres")
-    subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL, **dict(user))
-    return data
+def _new_cluster(programs: Path, user: dict[str, Any]) -> Path:
+    """What initdb takes a second to make, for copies."""
+
+    def make(folder: Path) -> None:
+        password = folder / "password"
+        password.write_text(PASSWORD)
+        options = ["-U", "relay", "-A", "scram-sha-256", f"--pwfile={password}", "-N", "-E", "UTF8", "--locale=C"]
+        command = [programs / "initdb", "-D", folder / "data", *options]
+        if user:
+            shutil.chown(folder, "postgres", "postgres")
+        subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL, **user)
+
+    return once("postgres", make) / "data"
 
 
-def _is_ready(process: subprocess.Popen[bytes], ready: list[Any], folder: Path) -> bool:
-    assert process.poll() is None, (folder / "postgres.log").read_text()
-    return subprocess.run(ready).returncode == 0
+def _is_ready(process: subprocess.Popen[bytes], log: Path) -> bool:
+    said = log.read_text()
+    assert process.poll() is None, said
+    return "ready to accept connections" in said
