@@ -4,16 +4,15 @@ import httpx
 
 from relay.app.server import make_engine, running, wall_clock
 from relay.app.workers import Workers
-from relay.engine.database import Database
-from relay.engine.database_url import DatabaseUrl
 from relay.engine.outbox import Capacity, Outbox, Outcome
 from relay.worker.settings import WorkerSettings
 from tests.support.http import PLAIN
 from tests.support.relay import LOOPBACK, Relay
+from tests.support.sql import InMemory
 
 
 async def test_get_says_why_a_callback_was_given_up() -> None:
-    database = Database(DatabaseUrl.memory())
+    database = InMemory()
     outbox = Outbox(database, lambda app_id, event: True, wall_clock)
     engine = make_engine(Workers(WorkerSettings(rtc=LOOPBACK)), database, outbox=outbox)
     async with running(engine) as url, httpx.AsyncClient(base_url=url, verify=PLAIN) as client:

@@ -13,7 +13,7 @@ from av.audio.codeccontext import AudioCodecContext
 from relay.core.opus import RATE, lost_frame
 from relay.push.transcode.codecs import AAC_RATE, BLOCK, MAX_DRIFT, AacEncoder, OpusDecoder, Resampler
 from relay.push.transcode.libraries import CodecError, libraries
-from tests.support.programme import PROGRAMME
+from tests.support.programme import PROGRAMME, music
 from tests.support.sound import opus
 
 OPTIONS = {"aac_coder": "fast", "aac_tns": "0", "flags": "+bitexact"}
@@ -60,7 +60,7 @@ def test_encoding(channels: int) -> None:
 
 
 def test_what_an_encoder_clears_and_does_not_use_takes_no_memory() -> None:
-    sound = bytes(np.ascontiguousarray(PROGRAMME["music"]()[0, : 200 * BLOCK // 4], np.float32))
+    sound = bytes(np.ascontiguousarray(music(seconds=2)[0, : 80 * BLOCK // 4], np.float32))
     encoder = AacEncoder(1, 64_000, OPTIONS)
     ffi = libraries().ffi
     options = ffi.cast("AVClass **", encoder._context.priv_data)[0]

@@ -15,6 +15,7 @@ from relay.core.push_url import PushUrl
 from relay.core.snapshot import TaskSnapshot
 from relay.core.task import Lease, State, StopReason, TaskSpec
 from relay.engine import ledger as ledger_module
+from relay.engine import servers as servers_module
 from relay.engine.batch import MAX_STEPS
 from relay.engine.changes import TaskChange
 from relay.engine.database import Database, DatabaseUnavailable
@@ -24,13 +25,20 @@ from relay.engine.orders import Abandon, Order, Resume
 from relay.engine.outbox import Outbox
 from relay.engine.records import HISTORY, PRUNED_AT_ONCE
 from relay.engine.schema import callbacks, metadata, servers, tasks
-from relay.engine.servers import LEASE
 from tests.support.eventually import eventually
 from tests.support.postgres import postgres
-from tests.support.sql import execute, migrated, rows
+from tests.support.sql import InMemory, execute, migrated, rows
 
 ROOM = RoomKey("app", "room")
-HOUR = 3600 * 1000
+BEAT, LEASE = 0.2, 1.0
+"""Seconds, in place of a server's 1 and 3: interop/test_two_servers.py has one that dies in earnest."""
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers look, tell that they live and try again more often than they have to."""
+    for name, seconds in (("LOOK", 0.1), ("BEAT", BEAT), ("PAUSES", (0.05,))):
+        monkeypatch.setattr(ledger_module, name, seconds)
 
 
 def spec(task: str = "task", user: str = "user", *, max_idle_time: float = 180.0) -> TaskSpec:
@@ -134,8 +142,11 @@ async def _empty(url: DatabaseUrl) -> None:
     await database.close()
 
 
-async def begin(url: DatabaseUrl, wall: Callable[[], int], name: str | None = None) -> Server:
-    server = Server(Ledger(Database(url), wall, lambda order: server.orders.append(order), name=name))
+async def begin(url: DatabaseUrl | None, wall: Callable[[], int], name: str | None = None) -> Server:
+    """Without `url` one that has its database to itself."""
+    server = Server(
+        Ledger(Database(url) if url else InMemory(), wall, lambda order: server.orders.append(order), name=name)
+    )
     server.ledger._listeners = [server.listener]
     await server.ledger.open()
     return server
@@ -146,7 +157,7 @@ def opened(server: Server) -> Database:
 
 
 @contextlib.asynccontextmanager
-async def serving(url: DatabaseUrl, wall: Callable[[], int], name: str | None = None) -> AsyncIterator[Server]:
+async def serving(url: DatabaseUrl | None, wall: Callable[[], int], name: str | None = None) -> AsyncIterator[Server]:
     server = await begin(url, wall, name)
     try:
         yield server
@@ -255,7 +266,7 @@ async def test_a_commit_that_took_place_and_was_said_to_fail_is_not_told_twice(
 
 
 async def test_what_waits_to_be_written_is_bounded(wall: Wall) -> None:
-    async with serving(DatabaseUrl.memory(), wall) as server:
+    async with serving(None, wall) as server:
         task = await server.start()
         for number in range(10_000):
             server.ledger.save(replace(task, connects=number))
@@ -300,7 +311,7 @@ async def test_an_owner_that_speaks_before_it_looks_is_not_heard(
 
 async def test_each_flush_is_about_its_own_task(wall: Wall, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger_module, "LOOK", 60)
-    async with serving(DatabaseUrl.memory(), wall) as server:
+    async with serving(None, wall) as server:
         kept, lost = await server.start("kept"), await server.start("lost")
         assert await server.ledger.end(lost.spec.key)
         for task in (kept, lost):
@@ -341,8 +352,10 @@ async def test_a_server_that_starts_again_goes_on(url: DatabaseUrl, wall: Wall) 
         assert [(lease.generation, lease.idle_for) for lease in resumed] == [(3, 50.0), (3, 50.0)]
 
 
-async def test_a_survivor_takes_over(url: DatabaseUrl) -> None:
-    """Within the five seconds that are promised; and what the dead one pushed nobody is told to be pushed."""
+async def test_a_survivor_takes_over(url: DatabaseUrl, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the other has been silent for a lease; and what the dead one pushed nobody is told to be pushed."""
+    for module in (ledger_module, servers_module):
+        monkeypatch.setattr(module, "LEASE", LEASE)
     loop = asyncio.get_running_loop()
     async with serving(url, wall_clock) as survivor:
         dead = await begin(url, wall_clock)
@@ -355,7 +368,7 @@ async def test_a_survivor_takes_over(url: DatabaseUrl) -> None:
         (order,) = survivor.orders
         assert isinstance(order, Resume)
         assert (order.lease.id, order.lease.generation, order.lease.has_pushed) == (task.id, 2, True)
-        assert loop.time() - died >= LEASE - 1.5
+        assert loop.time() - died >= LEASE - 2 * BEAT
         assert (await survivor.find()).state is State.WAITING  # type: ignore[union-attr]
         assert len(await rows(opened(survivor), servers.select())) == 1
 

@@ -25,6 +25,7 @@ from relay.worker.settings import WorkerSettings
 from tests.support.eventually import eventually
 from tests.support.http import PLAIN
 from tests.support.relay import LOOPBACK
+from tests.support.sql import InMemory
 from tests.unit.rtc.offers import offer
 
 APP, APP_KEY = "0123456789abcdef01234567", "sekret-of-the-app"
@@ -52,7 +53,7 @@ def bearer(text: str) -> dict[str, str]:
 
 @contextlib.asynccontextmanager
 async def relay(room_keys: AppKeys | None = KEYS) -> AsyncIterator[httpx.AsyncClient]:
-    engine = make_engine(Workers(WorkerSettings(rtc=LOOPBACK)))
+    engine = make_engine(Workers(WorkerSettings(rtc=LOOPBACK)), InMemory())
     async with (
         running(engine, room_keys=room_keys) as url,
         httpx.AsyncClient(base_url=url, timeout=10, verify=PLAIN) as client,

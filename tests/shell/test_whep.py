@@ -19,6 +19,7 @@ from tests.support.http import PLAIN
 from tests.support.numbered import numbered
 from tests.support.relay import LOOPBACK
 from tests.support.rtc import open_things
+from tests.support.sql import InMemory
 from tests.support.viewing import viewing, write_offer
 from tests.unit.rtc.offers import LOCAL, offer, without
 
@@ -29,7 +30,7 @@ APP_KEY = "sekret-of-the-app"
 
 @contextlib.asynccontextmanager
 async def relay(room_keys: AppKeys | None = None, **settings: int) -> AsyncIterator[httpx.AsyncClient]:
-    engine = make_engine(Workers(WorkerSettings(rtc=LOOPBACK, **settings)))
+    engine = make_engine(Workers(WorkerSettings(rtc=LOOPBACK, **settings)), InMemory())
     async with (
         running(engine, room_keys=room_keys) as url,
         httpx.AsyncClient(base_url=url, timeout=10, verify=PLAIN) as client,

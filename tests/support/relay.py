@@ -15,14 +15,13 @@ from relay.api.receivers import Receivers
 from relay.app.server import make_engine, running, wall_clock
 from relay.app.workers import Workers
 from relay.core.snapshot import TaskSnapshot
-from relay.engine.database import Database
-from relay.engine.database_url import DatabaseUrl
 from relay.engine.fleet import Fleet
 from relay.engine.outbox import Outbox
 from relay.net.destinations import Destinations
 from relay.rtc.settings import RtcSettings
 from relay.worker.settings import WorkerSettings
 from tests.support.http import PLAIN
+from tests.support.sql import InMemory
 
 LOOPBACK = RtcSettings(addresses=("127.0.0.1",))
 APP, ROOM = "app", "room"
@@ -114,7 +113,7 @@ async def running_relay(
 ) -> AsyncIterator[InlineRelay]:
     """`callbacks` as in `RELAY_CALLBACKS`."""
     settings = settings or WorkerSettings(rtc=LOOPBACK)
-    database = Database(DatabaseUrl.memory())
+    database = InMemory()
     receivers = Receivers.parse(callbacks) if callbacks else Receivers()
     outbox = Outbox(database, receivers.wants, wall_clock) if receivers else None
     engine = make_engine(Workers(settings, workers), database, outbox=outbox)

@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from functools import cache
 
 import av
 import numpy as np
@@ -16,6 +17,11 @@ RATE = 44_100
 
 def opus(expression: str, seconds: float, *, frame_ms: str = "20", bit_rate: int = 128_000) -> list[bytes]:
     """Packets of `expression` (of t; `left|right` for stereo), as libopus codes it."""
+    return list(_opus(expression, seconds, frame_ms, bit_rate))
+
+
+@cache
+def _opus(expression: str, seconds: float, frame_ms: str, bit_rate: int) -> tuple[bytes, ...]:
     layout = "stereo" if "|" in expression else "mono"
     encoder = av.CodecContext.create("libopus", "w")
     encoder.sample_rate, encoder.layout, encoder.format = 48_000, layout, "s16"
@@ -35,7 +41,7 @@ def opus(expression: str, seconds: float, *, frame_ms: str = "20", bit_rate: int
         try:
             packets += map(bytes, encoder.encode(graph.pull()))
         except EOFError:
-            return packets
+            return tuple(packets)
 
 
 def timed(packets: Iterable[bytes], *, start: float = 0.0, ms: float = 20, rtp: int = 0) -> list[OpusPacket]:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Executable, Row, Select
 
 from relay.engine.database import Database
 from relay.engine.database_url import DatabaseUrl
+from relay.engine.schema import metadata
 
 
 async def rows(database: Database, query: Select[Any]) -> list[Row[Any]]:
@@ -24,6 +25,16 @@ async def execute(database: Database, *statements: Executable) -> None:
             connection.execute(statement)
 
     await database.write(work)
+
+
+class InMemory(Database):
+    """A new one whose tables are there at once: those of the migrations, as test_database.py shows."""
+
+    def __init__(self) -> None:
+        super().__init__(DatabaseUrl.memory())
+
+    def _upgrade(self, connection: Connection, revision: str) -> None:
+        metadata.create_all(connection, checkfirst=False)
 
 
 def migrated(folder: Path) -> DatabaseUrl:
