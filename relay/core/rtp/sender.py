@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from relay.core.rtp import rtcp
 from relay.core.rtp.h264_payload import packetize
@@ -29,6 +29,16 @@ class SenderFeedback:
     """Seconds, where a report answers one of ours."""
     bitrate: int | None = None
     """What the receiver allows (REMB), bits per second."""
+
+
+class _Sent(NamedTuple):
+    """Payloads that went with consecutive numbers and one timestamp; they may be many senders'."""
+
+    first: int
+    timestamp: int
+    payloads: Sequence[bytes]
+    marker: bool
+    """On the last."""
 
 
 class RtpSender:
@@ -59,9 +69,8 @@ class RtpSender:
         self._rtp_offset = rtp_offset
         self._rtx = None if rtx_payload_type is None or rtx_ssrc is None else (rtx_payload_type, rtx_ssrc)
         self._rtx_sequence = rtx_first_sequence & 0xFFFF
-        self._history: dict[int, tuple[int, int, bytes]] = {}
-        """By sequence number: marker and payload type, timestamp, payload. Payloads may be many senders'."""
-        self._history_size = history
+        self._history: list[_Sent | None] = [None] * history
+        """What each of the last packets belongs to: the place is its number since the first one, modulo the size."""
         self._description = rtcp.source_description(ssrc, cname)
         self._packets = 0
         self._octets = 0
@@ -73,7 +82,7 @@ class RtpSender:
         return self.send_payloads(packetize(nals, MAX_PAYLOAD), rtp_time, now)
 
     def send_payloads(self, payloads: Sequence[bytes], rtp_time: int, now: float) -> list[bytes]:
-        """The same of a picture that is packed already, by `packetize` with `MAX_PAYLOAD`."""
+        """The same of a picture that is packed already, by `packetize` with `MAX_PAYLOAD`. `payloads` is kept."""
         return self._send(payloads, rtp_time, now, marker=True)
 
     def send_opus(self, data: bytes, rtp_time: int, now: float) -> list[bytes]:
@@ -83,20 +92,34 @@ class RtpSender:
     def _send(self, payloads: Sequence[bytes], rtp_time: int, now: float, *, marker: bool) -> list[bytes]:
         self._last = rtp_time, now
         timestamp = (rtp_time + self._rtp_offset) & 0xFFFFFFFF
-        sequence, history, size = self._sequence, self._history, self._history_size
-        second, last = self._payload_type, len(payloads) - 1
-        packets = []
-        for index, payload in enumerate(payloads):
-            if marker and index == last:
-                second |= MARKER
-            history[sequence] = second, timestamp, payload
-            history.pop((sequence - size) & 0xFFFF, None)
-            packets.append(FIXED_HEADER.pack(VERSION_2, second, sequence, timestamp, self.ssrc) + payload)
-            sequence = (sequence + 1) & 0xFFFF
-        self._sequence = sequence
-        self._packets += len(packets)
+        first, count, kind, ssrc = self._sequence, len(payloads), self._payload_type, self.ssrc
+        pack = FIXED_HEADER.pack
+        packets = [
+            pack(VERSION_2, kind, number & 0xFFFF, timestamp, ssrc) + payload
+            for number, payload in enumerate(payloads, first)
+        ]
+        if marker and packets:
+            last = (first + count - 1) & 0xFFFF
+            packets[-1] = pack(VERSION_2, kind | MARKER, last, timestamp, ssrc) + payloads[-1]
+        self._keep(_Sent(first, timestamp, payloads, marker), count)
+        self._sequence = (first + count) & 0xFFFF
+        self._packets += count
         self._octets += sum(map(len, payloads))
         return packets
+
+    def _keep(self, sent: _Sent, count: int) -> None:
+        history, size = self._history, len(self._history)
+        begin = self._packets % size
+        if begin + count <= size:
+            history[begin : begin + count] = [sent] * count
+        else:
+            for place in range(begin, begin + count):
+                history[place % size] = sent
+
+    def _kept(self, number: int) -> _Sent | None:
+        age = (self._sequence - number) & 0xFFFF
+        size = len(self._history)
+        return self._history[(self._packets - age) % size] if 0 < age <= min(size, self._packets) else None
 
     def receive_rtcp(self, data: bytes, now: float) -> SenderFeedback:
         """Takes a decrypted RTCP datagram; a malformed one asks for nothing."""
@@ -126,21 +149,24 @@ class RtpSender:
         """Adds what is asked for, as far as `budget` goes; its bytes."""
         spent = 0
         for number in nack.lost:
-            sent = self._history.get(number)
+            sent = self._kept(number)
             if sent is None:
                 continue
-            if len(out) >= _MAX_RETRANSMISSIONS or spent + len(sent[2]) + _OVERHEAD > budget:
+            index = (number - sent.first) & 0xFFFF
+            if len(out) >= _MAX_RETRANSMISSIONS or spent + len(sent.payloads[index]) + _OVERHEAD > budget:
                 break
-            out.append(self._retransmit(number, *sent))
+            out.append(self._retransmit(number, sent, index))
             spent += len(out[-1])
         return spent
 
-    def _retransmit(self, number: int, second: int, timestamp: int, payload: bytes) -> bytes:
+    def _retransmit(self, number: int, sent: _Sent, index: int) -> bytes:
+        marker = MARKER if sent.marker and index == len(sent.payloads) - 1 else 0
+        payload, timestamp = sent.payloads[index], sent.timestamp
         if self._rtx is None:
-            return FIXED_HEADER.pack(VERSION_2, second, number, timestamp, self.ssrc) + payload
+            return FIXED_HEADER.pack(VERSION_2, marker | self._payload_type, number, timestamp, self.ssrc) + payload
         payload_type, ssrc = self._rtx
         sequence, self._rtx_sequence = self._rtx_sequence, (self._rtx_sequence + 1) & 0xFFFF
-        header = FIXED_HEADER.pack(VERSION_2, second & MARKER | payload_type, sequence, timestamp, ssrc)
+        header = FIXED_HEADER.pack(VERSION_2, marker | payload_type, sequence, timestamp, ssrc)
         return header + number.to_bytes(2, "big") + payload
 
     def _round_trip(self, block: rtcp.ReportBlock, now: float) -> float | None:

@@ -67,6 +67,30 @@ def test_history_is_bounded_and_survives_the_wrap() -> None:
     assert len(sender.receive_rtcp(greedy, 0.0).retransmissions) == 256
 
 
+@pytest.mark.parametrize("counts", [(7,), (3, 7, 1, 12), (50, 1), (60, 2, 120)], ids=str)
+def test_what_is_kept_is_the_last_of_whatever_sizes(counts: tuple[int, ...]) -> None:
+    sender = RtpSender(
+        kind="video",
+        payload_type=96,
+        clock_rate=90000,
+        ssrc=5,
+        cname="a",
+        first_sequence=65_500,
+        rtp_offset=0,
+        history=50,
+    )
+    sent: list[bytes] = []
+    for turn in range(100):
+        count = counts[turn % len(counts)]
+        sent += sender.send_payloads([bytes((turn, index)) for index in range(count)], turn * 3000, 0.0)
+        wanted = [packet.sequence for packet in parsed(sent[-60:])]
+        assert sender.receive_rtcp(rtcp.nack(1, 5, wanted), 0.0).retransmissions == sent[-50:]
+    numbers = [packet.sequence for packet in parsed(sent)]
+    assert numbers == [(65_500 + index) & 0xFFFF for index in range(len(sent))]
+    unsent = [(numbers[-1] + ahead) & 0xFFFF for ahead in (1, 2, 30_000)]
+    assert sender.receive_rtcp(rtcp.nack(1, 5, unsent), 0.0).retransmissions == []
+
+
 def test_retransmission_ends_with_the_budget() -> None:
     sender = video_sender()
     packets = sender.send_access_unit(picture(0, key=True), 0, 0.0)
