@@ -14,6 +14,8 @@ _VECTOR_WORDS, _LENGTH_WORD = 2, 1  # of 64 bits, in struct iovec
 
 
 class _Buffers(Slots):
+    """All headers have the one name."""
+
     def __init__(self) -> None:
         super().__init__()
         ffi = self.ffi
@@ -22,6 +24,8 @@ class _Buffers(Slots):
         self.lengths = memoryview(ffi.buffer(self._vectors)).cast("B").cast("Q")[_LENGTH_WORD::_VECTOR_WORDS]
         # libsrtp writes the new length there, too: the lower half of a word, on these little-endian machines.
         self.sizes = [ffi.cast("int *", ffi.addressof(self._vectors[i], "iov_len")) for i in range(BATCH)]
+        for i in range(BATCH):
+            self.headers[i].msg_hdr.msg_name = self._names
 
 
 @lru_cache(maxsize=1)
@@ -29,53 +33,59 @@ def _buffers() -> _Buffers:
     return _Buffers()
 
 
-def send(transport: UdpTransport, address: tuple[str, int], srtp: SrtpOutput, packets: Sequence[bytes]) -> int:
-    """Protects RTP and RTCP packets and sends them at once or not at all, as `UdpTransport.sendto` does it.
+class BatchOutput:
+    """RTP and RTCP packets from one socket to one address."""
 
-    Returns how many could be protected.
-    """
-    buffers, name = _buffers(), _socket_address(address)
-    protected = 0
-    for first in range(0, len(packets), BATCH):
-        count = _protect(buffers, srtp, packets[first : first + BATCH])
-        buffers.names[0 : count * NAME] = name * count
-        _send(buffers, transport, count)
-        protected += count
-    return protected
+    def __init__(self, transport: UdpTransport, address: tuple[str, int], srtp: SrtpOutput) -> None:
+        self._transport = transport
+        self._name = _socket_address(address)
+        self._srtp = srtp
+        self._buffers = _buffers()
+
+    def send(self, packets: Sequence[bytes]) -> int:
+        """Protects them and sends them at once or not at all, as `UdpTransport.sendto` does it.
+
+        Returns how many could be protected.
+        """
+        self._buffers.names[0:NAME] = self._name
+        protected = 0
+        for first in range(0, len(packets), BATCH):
+            count = self._protect(packets[first : first + BATCH])
+            self._send(count)
+            protected += count
+        return protected
+
+    def _protect(self, packets: Sequence[bytes]) -> int:
+        """Puts them side by side into the buffers, without those that libsrtp refuses; how many there are then."""
+        srtp, buffers = self._srtp, self._buffers
+        handle, protect_rtp, protect_rtcp = srtp.handle, srtp.protect_rtp, srtp.protect_rtcp
+        move, lengths, slots, sizes = buffers.move, buffers.lengths, buffers.packets, buffers.sizes
+        count = 0
+        for packet in packets:
+            size = len(packet)
+            if 8 <= size <= MAX_PLAIN:
+                move(slots[count], packet, size)
+                lengths[count] = size
+                protect = protect_rtcp if 191 < packet[1] < 224 else protect_rtp
+                count += not protect(handle, slots[count], sizes[count])
+        return count
+
+    def _send(self, count: int) -> None:
+        buffers, transport, done = self._buffers, self._transport, 0
+        while done < count and not transport.is_closing():
+            sent = buffers.call(transport.sock.fileno(), buffers.headers + done, count - done, MSG_DONTWAIT)
+            if sent > 0:
+                done += sent
+                continue
+            problem = buffers.ffi.errno
+            if problem == errno.EAGAIN:
+                transport.send_drops += count - done
+                return
+            if problem != errno.EINTR:  # of the first one of these alone: the others may go
+                transport.protocol.error_received(OSError(problem, "sendmmsg"))
+                done += 1
 
 
-def _protect(buffers: _Buffers, srtp: SrtpOutput, packets: Sequence[bytes]) -> int:
-    """Puts them side by side into the buffers, without those that libsrtp refuses; how many there are then."""
-    handle, protect_rtp, protect_rtcp = srtp.handle, srtp.protect_rtp, srtp.protect_rtcp
-    move, lengths, slots, sizes = buffers.move, buffers.lengths, buffers.packets, buffers.sizes
-    count = 0
-    for packet in packets:
-        size = len(packet)
-        if 8 <= size <= MAX_PLAIN:
-            move(slots[count], packet, size)
-            lengths[count] = size
-            protect = protect_rtcp if 191 < packet[1] < 224 else protect_rtp
-            count += not protect(handle, slots[count], sizes[count])
-    return count
-
-
-def _send(buffers: _Buffers, transport: UdpTransport, count: int) -> None:
-    descriptor, done = transport.sock.fileno(), 0
-    while done < count and not transport.is_closing():
-        sent = buffers.call(descriptor, buffers.headers + done, count - done, MSG_DONTWAIT)
-        if sent > 0:
-            done += sent
-            continue
-        problem = buffers.ffi.errno
-        if problem == errno.EAGAIN:
-            transport.send_drops += count - done
-            return
-        if problem != errno.EINTR:  # of the first one of these alone: the others may go
-            transport.protocol.error_received(OSError(problem, "sendmmsg"))
-            done += 1
-
-
-@lru_cache(maxsize=1024)
 def _socket_address(address: tuple[str, int]) -> bytes:
     """struct sockaddr_in or sockaddr_in6 of an IP literal and a port, of one size."""
     host, port = address[:2]

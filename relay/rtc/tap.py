@@ -11,7 +11,7 @@ from collections.abc import Coroutine, Iterator
 from typing import Literal, cast
 
 from aioice.candidate import Candidate, candidate_foundation, candidate_priority
-from aioice.ice import Connection, StunProtocol, relayed_candidate, server_reflexive_candidate
+from aioice.ice import CandidatePair, Connection, StunProtocol, relayed_candidate, server_reflexive_candidate
 from aiortc.rtcdtlstransport import (
     RTCCertificate,
     RTCDtlsFingerprint,
@@ -33,6 +33,8 @@ from relay.rtc.settings import RtcSettings, TurnServer
 from relay.rtc.srtp import SrtpInput, SrtpOutput
 from relay.rtc.udp import UdpTransport, bind
 
+Path = tuple[asyncio.DatagramTransport, tuple[str, int]]
+"""A socket, and the remote address that media goes to."""
 _MAX_HANDSHAKE_QUEUE = 64
 """Datagrams that wait for aiortc's handshake task; a flood of forged ones is cut here."""
 _CERTIFICATE_AGE = datetime.timedelta(days=10)
@@ -113,6 +115,9 @@ class IceConnection(Connection):
         self.patience: float | None = None
         """Seconds that gathering waits for STUN and TURN servers, if `late_candidates` is to follow; None: it is not,
         and they have 5 s."""
+        self._pair: CandidatePair | None = None
+        self._path: Path | None = None
+        """Of that pair."""
         self.expired = False
         """It has closed itself: consent (RFC 7675) ran out."""
 
@@ -202,10 +207,13 @@ class IceConnection(Connection):
     def sockets(self) -> list[UdpTransport]:
         return [p.transport for p in self._protocols if isinstance(p.transport, UdpTransport)]
 
-    def path(self) -> tuple[asyncio.DatagramTransport, tuple[str, int]] | None:
-        """Where to send: the nominated pair's transport and remote address; None where there is no pair."""
+    def path(self) -> Path | None:
+        """Where to send: the nominated pair's; None where there is no pair. The same object while it is the same."""
         pair = self._nominated.get(1)
-        return None if pair is None else (pair.protocol.transport, pair.remote_addr)
+        if pair is not self._pair:
+            self._pair = pair
+            self._path = None if pair is None else (pair.protocol.transport, pair.remote_addr)
+        return self._path
 
     async def close(self) -> None:
         self.expired = True

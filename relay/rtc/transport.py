@@ -7,12 +7,13 @@ from typing import Literal
 
 from aioice.candidate import Candidate
 
-from relay.rtc import mmsg, sendmmsg
+from relay.rtc import mmsg
 from relay.rtc.parameters import LocalParameters, RemoteParameters, TransportStats
 from relay.rtc.reader import make_reader
+from relay.rtc.sendmmsg import BatchOutput
 from relay.rtc.settings import RtcSettings
 from relay.rtc.srtp import SrtpOutput
-from relay.rtc.tap import DtlsSession, IceConnection, certificate_fingerprint
+from relay.rtc.tap import DtlsSession, IceConnection, Path, certificate_fingerprint
 from relay.rtc.udp import UdpTransport
 
 _log = logging.getLogger(__name__)
@@ -46,6 +47,9 @@ class Transport:
         self._connection = IceConnection(controlling=offering, settings=settings, reader=self.reader, stats=self.stats)
         self._dtls: DtlsSession | None = None
         self._tx: SrtpOutput | None = None
+        self._path: Path | None = None
+        """The one that `_batches` takes."""
+        self._batches: BatchOutput | None = None
         self._establishing: asyncio.Task[None] | None = None
         self._shutting_down: asyncio.Task[None] | None = None
         self._gone = asyncio.Event()
@@ -158,16 +162,24 @@ class Transport:
     def send_all(self, packets: Sequence[bytes]) -> int:
         """The same of several, in one system call where that can be; how many went."""
         path = self._connection.path()
-        if self._tx is None or path is None:
+        if self._batches is None or path is not self._path:
+            self._path, self._batches = path, self._batch_output(path)
+        if self._batches is None:
             return sum(map(self.send, packets))
-        transport, address = path
-        # An IPv6 zone is for the socket module to look up.
-        if not isinstance(transport, UdpTransport) or "%" in address[0] or not mmsg.available():
-            return sum(map(self.send, packets))
-        sent = sendmmsg.send(transport, address, self._tx, packets)
+        sent = self._batches.send(packets)
         self.stats.sent += sent
         self.stats.unsent += len(packets) - sent
         return sent
+
+    def _batch_output(self, path: Path | None) -> BatchOutput | None:
+        """None where packets have to go one by one."""
+        if self._tx is None or path is None or not mmsg.available():
+            return None
+        transport, address = path
+        # An IPv6 zone is for the socket module to look up.
+        if not isinstance(transport, UdpTransport) or "%" in address[0]:
+            return None
+        return BatchOutput(transport, address, self._tx)
 
     def close(self, reason: str) -> None:
         """Says goodbye (DTLS close_notify) and lets go of sockets and tasks; the first reason counts."""
@@ -200,7 +212,7 @@ class Transport:
         except Exception:
             _log.exception("a transport did not close cleanly")
         finally:
-            self._tx = self._dtls = None
+            self._tx = self._dtls = self._path = self._batches = None
             self.reader.close()
             for sock in self._connection.sockets():
                 sock.abort()

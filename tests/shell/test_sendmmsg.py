@@ -8,6 +8,7 @@ import pylibsrtp
 import pytest
 
 from relay.rtc import mmsg, sendmmsg
+from relay.rtc.sendmmsg import BatchOutput
 from relay.rtc.tap import srtp_output
 from relay.rtc.udp import UdpTransport, bind
 
@@ -41,7 +42,7 @@ async def test_more_than_one_call_takes(address: str) -> None:
     try:
         to = receiver.getsockname()[:2]
         everything = [*packets[:70], RTCP, *refused, *packets[70:]]
-        assert sendmmsg.send(transport, to, srtp_output(outbound), everything) == len(packets) + 1
+        assert BatchOutput(transport, to, srtp_output(outbound)).send(everything) == len(packets) + 1
         got = []
         for _ in range(len(packets) + 1):
             data, sender = receiver.recvfrom(2048)
@@ -60,11 +61,11 @@ async def test_what_cannot_go_is_told_and_holds_nothing_up() -> None:
     transport = UdpTransport(bind("127.0.0.1", None, 1 << 20), protocol)
     output = srtp_output(session(pylibsrtp.Policy.SSRC_ANY_OUTBOUND))
     packets = [rtp(number, 10) for number in range(3)]
-    assert sendmmsg.send(transport, ("255.255.255.255", 9), output, packets) == 3
+    assert BatchOutput(transport, ("255.255.255.255", 9), output).send(packets) == 3
     assert [error.errno for error in protocol.seen if isinstance(error, OSError)] == [errno.EACCES] * 3
     transport.close()
     later = [rtp(number, 10) for number in range(3, 6)]
-    sendmmsg.send(transport, ("127.0.0.1", 9), output, later)
+    BatchOutput(transport, ("127.0.0.1", 9), output).send(later)
     assert len(protocol.seen) == 3
 
 
