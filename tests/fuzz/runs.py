@@ -62,15 +62,15 @@ def execute(target: Target, data: bytes) -> None:
         raise FindingError(target, data) from error
 
 
-def short_run(target: Target, seed: int = 0) -> int:
-    """The corpus, then the target's count of mutations of it, the same at each call. Returns the executions."""
+def short_run(target: Target, count: int, seed: int = 0) -> int:
+    """The corpus, then `count` mutations of it, the same at each call. Returns the executions."""
     corpus = target.corpus()
     for data in corpus:
         execute(target, data)
     mutator = Mutator(corpus, seed, words=target.words, max_size=target.max_size)
-    for _ in range(target.short):
+    for _ in range(count):
         execute(target, mutator.make())
-    return len(corpus) + target.short
+    return len(corpus) + count
 
 
 def save(target: Target, data: bytes, folder: Path) -> Path:

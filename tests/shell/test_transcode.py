@@ -12,6 +12,7 @@ import pytest
 from relay.core.media import OpusPacket
 from relay.push.transcode import AacFrame, Transcoder
 from tests.support.sound import RATE, decode_aac, decode_opus, lag, largest_step, level, opus, timed
+from tests.support.thorough import also
 
 FRAME = 1024 / 44_100
 Packets = list[OpusPacket]
@@ -165,7 +166,7 @@ def test_no_click_at_a_gap(lost: int, lag: float | None) -> None:
     assert transcoder.stats.late == 0
 
 
-@pytest.mark.parametrize("seed", [2, 6])
+@pytest.mark.parametrize("seed", [2, *also(6)])
 def test_no_click_while_packets_are_lost_at_random(seed: int) -> None:
     """Tones at which libopus alone has steps of up to 1.75 times the source's after a concealment."""
     rng = random.Random(seed)  # noqa: S311 - a seed makes the test repeatable
@@ -297,7 +298,7 @@ def test_a_timestamp_far_in_the_future_is_broken_and_moves_nothing() -> None:
     assert len(frames) * FRAME == pytest.approx(1.74, abs=0.03)
 
 
-@pytest.mark.parametrize("rate", [0.996, 0.9999, 1.0001, 1.004])
+@pytest.mark.parametrize("rate", [0.996, 1.004, *also(0.9999, 1.0001)])
 def test_drift_is_resampled_away(rate: float) -> None:
     packets = opus("0.5*sin(2*PI*440*t)|0.5*sin(2*PI*660*t)+lt(mod(t,1),0.02)*0.3*(random(0)-0.5)", 4)
     drifting = [replace(packet, time=packet.time * rate, arrival=packet.time * rate) for packet in timed(packets)]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from relay.core.timeline import Timeline, TrackClock
+from tests.support.thorough import also
 
 AUDIO, VIDEO = 48000, 90000
 HOUR = 3600.0
@@ -98,7 +99,7 @@ def apart(sound: Track, picture: Track, since: float) -> float:
 
 
 @pytest.mark.parametrize("reports", REPORTS)
-@pytest.mark.parametrize("ppm", [200.0, -200.0])
+@pytest.mark.parametrize("ppm", [200.0, *also(-200.0)])
 def test_an_hour_with_a_clock_that_is_off(ppm: float, reports: str) -> None:
     sound, picture = publisher(ppm)
     play((sound, picture), HOUR, REPORTS[reports])
@@ -108,7 +109,7 @@ def test_an_hour_with_a_clock_that_is_off(ppm: float, reports: str) -> None:
     assert apart(sound, picture, since=0) <= 0.080
 
 
-@pytest.mark.parametrize("ppm", [200.0, -200.0])
+@pytest.mark.parametrize("ppm", [-200.0, *also(200.0)])
 def test_an_hour_of_talk_with_pauses(ppm: float) -> None:
     """DTX: in a pause one packet each 400 ms, its timestamps in step with the capture."""
 
@@ -124,7 +125,7 @@ def test_an_hour_of_talk_with_pauses(ppm: float) -> None:
     assert apart(sound, picture, since=0) <= 0.080
 
 
-@pytest.mark.parametrize("reports", ["right", "absent"])
+@pytest.mark.parametrize("reports", ["right", *also("absent")])
 def test_timestamps_that_come_back_four_seconds_early(reports: str) -> None:
     """Sound taken away for 4 s (replaceTrack(null)), each ten minutes: its timestamps go on where they stopped, so each
     time they are 4 s earlier against the capture than before. The next sender report tells of it."""

@@ -23,6 +23,7 @@ from relay.core.rtp.reception import Reception, TrackSpec
 from relay.core.stream import Stream
 from relay.push.feed import Feed, MediaTag
 from relay.push.transcode import AAC_RATE, AAC_SAMPLES, Transcoder
+from tests.support.thorough import also, thorough
 
 MIB = 1 << 20
 VIDEO = TrackSpec("video", 102, 90000, rtx_payload_type=103)
@@ -87,6 +88,7 @@ def test_many_sources(step: float):
                 subject.receive_rtcp(rtcp.bye([number << 8]), now)
 
 
+@thorough
 def test_holes_everywhere():
     """Every second packet is missing, and nothing is given up in between: no tick comes."""
     subject = begun()
@@ -111,7 +113,7 @@ def test_jumps_of_the_sequence_numbers(size: int):
     recovers(subject, 30_005, 62.0)
 
 
-@pytest.mark.parametrize(("payload", "count"), [(bytes(1200), 6000), (b"", 15_000)])
+@pytest.mark.parametrize(("payload", "count"), [(bytes(1200), 6000), *also((b"", 15_000))])
 def test_fragments_without_end(payload: bytes, count: int):
     subject = begun()
     with at_most(8 * MIB):
@@ -121,6 +123,7 @@ def test_fragments_without_end(payload: bytes, count: int):
     recovers(subject, 13 + count, 1.0)
 
 
+@thorough
 def test_aggregates_of_tiny_units():
     """One access unit of them, without marker: counted with what each unit costs, not only with its bytes."""
     subject = begun()
@@ -168,7 +171,7 @@ def test_control_packets():
             subject.receive_rtcp(source.randbytes(100), 1.0)
 
 
-@pytest.mark.parametrize("ticks", [False, True])
+@pytest.mark.parametrize("ticks", [True, *also(False)])
 def test_transport_wide_numbers_at_random(ticks: bool):
     subject = reception(transport_extension=5)
     source = chance()
@@ -192,6 +195,7 @@ class Taker:
         self.tags += tag.kind == flv.AUDIO
 
 
+@thorough
 def test_sound_is_made_no_faster_than_time_passes():
     stream = Stream(StreamKey("app", "room", "user"))
     feed = Feed(stream, lambda: Transcoder(coder="fast"))
@@ -225,7 +229,7 @@ def hear(peer: Publisher | ServerSession, data: bytes, now: float) -> list[Any]:
     return peer.receive(data, now) if isinstance(peer, Publisher) else [*peer.receive(data)]
 
 
-@pytest.fixture(params=["publisher", "server"])
+@pytest.fixture(params=["publisher", *also("server")])
 def peer(request: pytest.FixtureRequest) -> Publisher | ServerSession:
     nonce = bytes(NONCE_SIZE)
     subject = Publisher(URL, nonce=nonce) if request.param == "publisher" else ServerSession(nonce=nonce)

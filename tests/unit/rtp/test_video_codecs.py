@@ -14,6 +14,7 @@ from relay.core.rtp.packet import RtpPacket
 from relay.core.rtp.payload import MAX_ACCESS_UNIT
 from relay.core.rtp.stats import TrackStats
 from tests.support.coded import HEIGHT, WIDTH, decode
+from tests.support.thorough import also
 from tests.unit.rtp.codec_cases import CASES, NOW, PAYLOAD_TYPE, Case, file_of, receive
 
 each_codec = pytest.mark.parametrize("case", CASES, ids=[case.codec for case in CASES])
@@ -49,7 +50,7 @@ def test_a_change_of_size_is_described(case: Case) -> None:
 
 
 @each_codec
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [0, 2, 4, *also(1, 3, 5)])
 def test_after_a_loss_nothing_comes_before_a_whole_key_picture(case: Case, seed: int) -> None:
     """What comes out decodes under FFmpeg without one error, whatever packets are lost."""
     chance = random.Random(seed)  # noqa: S311  seeded
