@@ -229,6 +229,11 @@ def media_seeds() -> None:
         step = b"\5" + planes[0] + (b"\0" + planes[1] if len(planes) > 1 else b"\1")
         put("aac_encoder", f"seed-{name}", bytes((rate, rate % 4)) + step + step[:3000])
 
+    for name, slides in (("straight", (128,)), ("slides", (128, 255, 128, 0, 130)), ("loud", (128, 120))):
+        pcm = b"\xff\x7f\x00\x80" * 50 if name == "loud" else rough[:600]
+        steps = [(959 + 700 * at).to_bytes(2, "big") + bytes((slide,)) + blob(pcm) for at, slide in enumerate(slides)]
+        put("resampler", f"seed-{name}", b"".join(steps))
+
     def opus(data: bytes, place: int = 0, step: int = 0) -> bytes:
         return bytes((0, place, step)) + blob(data)
 

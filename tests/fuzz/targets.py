@@ -126,6 +126,7 @@ TARGETS = {
         Target("room_token", credentials.room_token, (TokenError,), max_size=2048, short=1500),
         Target("aac_block", media.aac_block, (ValueError,), max_size=1536, short=1000, words=(b"\x01\x40", b"\x0e")),
         Target("aac_encoder", sound.encoder, max_size=4096, short=100),
+        Target("resampler", sound.resampler, max_size=4096, short=60),
         Target("feed", media.feed, max_size=4096, short=20),
         Target("control_api", faces.control_api, (ApiError,), max_size=8192, short=750, words=_JSON_WORDS),
         Target("whip", faces.whip, max_size=8192, short=250, words=_PATH_WORDS),

@@ -119,8 +119,8 @@ class Installation:
         (self.package / "push" / "transcode" / "compiler.py").write_text(
             "from pathlib import Path\n"
             "from relay.push.transcode import compiled\n"
-            f"entry, names = {json.dumps([code.entry, code.never_called])}\n"
-            f"compiled.keep(compiled.MachineCode(entry, tuple(names), Path({str(made)!r}).read_bytes()))\n"
+            f"entries, names = {json.dumps([code.entries, code.never_called])}\n"
+            f"compiled.keep(compiled.MachineCode(tuple(entries), tuple(names), Path({str(made)!r}).read_bytes()))\n"
             f"with open({str(self._runs)!r}, 'a') as file:\n"
             "    file.write('once\\n')\n"
         )

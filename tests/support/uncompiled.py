@@ -15,8 +15,8 @@ def encode(sound: Sound, bit_rate: int = 128_000, bandwidth: int = 16_000) -> li
     state, control = np.zeros(STATE, np.float32), np.array(first_controls(bit_rate, bandwidth))
     scratch = np.full(FLOATS, 7, np.float32), np.full(INTS, 7, np.int32), np.full(LONGS, 7, np.int64)
     out, sizes = np.zeros(blocks * FRAME_BYTES, np.uint8), np.zeros(blocks, np.int32)
-    given = np.ascontiguousarray(sound[:, : blocks * FRAME], np.float32).reshape(-1)
-    frame.encode(given, blocks, state, control, *scratch, out, sizes)
+    left, right = np.ascontiguousarray(sound[:, : blocks * FRAME], np.float32)
+    frame.encode(left, right, blocks * FRAME, 0, state, control, *scratch, out, sizes)
     return [unit.tobytes() for unit in np.split(out, np.cumsum(sizes))[:-1]]
 
 

@@ -12,8 +12,6 @@ from relay.push.transcode.pcm import SAMPLE
 AAC_RATE = 44_100
 MAX_DRIFT = RATE // 200
 """Samples of each second that resampling may add or leave out."""
-RESAMPLER_DELAY = 17
-"""Samples (48 kHz) that the resampler holds back: half its filter."""
 _PIECE = RATE * 3 // 50
 """Samples that it is given at once: its buffers grow with them, to 0.5 MB for 100 ms, and stay."""
 _ROOM = _PIECE + 64
@@ -67,6 +65,9 @@ class OpusDecoder:
 
 class Resampler:
     """48 to 44.1 kHz, sliding by `MAX_DRIFT` at most towards each frame's position; its hard corrections are off."""
+
+    held = 17
+    """Samples (48 kHz) that it holds back: half its filter."""
 
     def __init__(self, mix: Sequence[tuple[float, float]]) -> None:
         """`mix`: how much of left and right is in each channel that comes out, of which there are two or three."""

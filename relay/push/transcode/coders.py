@@ -10,12 +10,12 @@ from array import array
 from collections import deque
 from collections.abc import Sequence
 from operator import add, mul, sub
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from relay.core.aac import LC, SILENCE, AudioSpecificConfig, ChannelStream, mid_pair, pair
 from relay.push.transcode import compiled
-from relay.push.transcode.codecs import AAC_RATE, BLOCK, AacEncoder
-from relay.push.transcode.lean import LeanEncoder
+from relay.push.transcode.codecs import AAC_RATE, BLOCK, AacEncoder, Resampler
+from relay.push.transcode.lean import LeanEncoder, LeanResampler
 
 CoderName = Literal["lean", "paired", "twoloop", "fast"]
 DEFAULT_CODER: CoderName = "lean"
@@ -42,6 +42,22 @@ _HOLD = 86
 """Blocks (2 s) without a difference until one channel is enough again."""
 
 
+Plane = bytes | memoryview
+"""Floats at 44100 Hz."""
+
+
+class PcmResampler(Protocol):
+    """48 to 44.1 kHz."""
+
+    @property
+    def held(self) -> float:
+        """Samples (48 kHz) that went in behind the last that came out."""
+
+    def resample(self, pcm: bytes, position: int) -> Sequence[Plane]:
+        """Takes 16-bit stereo, 120 ms at most, whose place is `position` in samples; slides towards that by
+        `MAX_DRIFT` at most. Gives a plane for each channel, which is there until the next call of any."""
+
+
 class Coder(Protocol):
     """Takes sound of any length in order; the first access unit that it gives is priming."""
 
@@ -50,14 +66,17 @@ class Coder(Protocol):
     mix: Sequence[tuple[float, float]]
     """The channels it wants: how much of left and right is in each."""
 
-    def encode(self, planes: Sequence[bytes]) -> list[bytes]:
-        """Floats at 44100 Hz, a plane for each channel."""
+    def encode(self, planes: Sequence[Plane]) -> list[bytes]:
+        """A plane for each channel."""
+
+    def make_resampler(self) -> PcmResampler:
+        """One that gives what it takes."""
 
 
 def make_coder(name: CoderName, bit_rate: int) -> Coder:
     """`paired` stands in for `lean` where that is not compiled."""
-    if name == "lean" and (encode := compiled.encoder()) is not None:
-        return LeanCoder(encode, bit_rate)
+    if name == "lean" and (functions := compiled.encoder()) is not None:
+        return LeanCoder(functions, bit_rate)
     return PairedCoder(bit_rate) if name in ("lean", "paired") else PlainCoder({"aac_coder": name}, bit_rate)
 
 
@@ -67,48 +86,55 @@ def prepare(name: CoderName) -> None:
         compiled.prepare()
 
 
+_STEREO: Sequence[tuple[float, float]] = ((1.0, 0.0), (0.0, 1.0))
+
+
 class _Blocks:
     """Sound of any length, in whole blocks."""
 
     def __init__(self, channels: int) -> None:
         self._rest = [b""] * channels
 
-    def take(self, planes: Sequence[bytes]) -> list[bytes]:
+    def take(self, planes: Sequence[Plane]) -> list[bytes]:
         """Of each channel what makes blocks now; the rest waits."""
-        planes = [rest + plane for rest, plane in zip(self._rest, planes, strict=True)]
-        whole = len(planes[0]) // BLOCK * BLOCK
-        self._rest = [plane[whole:] for plane in planes]
-        return [plane[:whole] for plane in planes]
+        sounds = [rest + plane for rest, plane in zip(self._rest, planes, strict=True)]
+        whole = len(sounds[0]) // BLOCK * BLOCK
+        self._rest = [sound[whole:] for sound in sounds]
+        return [sound[:whole] for sound in sounds]
 
 
-class _StereoCoder:
-    """One encoder for both channels."""
-
-    mix: Sequence[tuple[float, float]] = ((1.0, 0.0), (0.0, 1.0))
-
-    def __init__(self, encoder: AacEncoder | LeanEncoder, config: bytes) -> None:
-        self._encoder = encoder
-        self._blocks = _Blocks(2)
-        self.config = config
-
-    def encode(self, planes: Sequence[bytes]) -> list[bytes]:
-        return self._encoder.encode(*self._blocks.take(planes))
-
-
-class LeanCoder(_StereoCoder):
+class LeanCoder:
     """The relay's own."""
 
-    def __init__(self, encode: Any, bit_rate: int) -> None:
-        """`encode`: of `compiled`."""
-        super().__init__(LeanEncoder(encode, bit_rate, _bandwidth(bit_rate)), _CONFIG)
+    mix = _STEREO
+
+    def __init__(self, functions: compiled.Functions, bit_rate: int) -> None:
+        self._functions = functions
+        self._encoder = LeanEncoder(functions, bit_rate, _bandwidth(bit_rate))
+        self.config = _CONFIG
+
+    def encode(self, planes: Sequence[Plane]) -> list[bytes]:
+        return self._encoder.encode(*planes)
+
+    def make_resampler(self) -> PcmResampler:
+        return LeanResampler(self._functions)
 
 
-class PlainCoder(_StereoCoder):
+class PlainCoder:
     """FFmpeg's stereo encoder, with options of its own."""
 
+    mix = _STEREO
+
     def __init__(self, options: dict[str, str], bit_rate: int) -> None:
-        encoder = AacEncoder(2, bit_rate, options)
-        super().__init__(encoder, encoder.config)
+        self._encoder = AacEncoder(2, bit_rate, options)
+        self._blocks = _Blocks(2)
+        self.config = self._encoder.config
+
+    def encode(self, planes: Sequence[Plane]) -> list[bytes]:
+        return self._encoder.encode(*self._blocks.take(planes))
+
+    def make_resampler(self) -> PcmResampler:
+        return Resampler(self.mix)
 
 
 class PairedCoder:
@@ -129,7 +155,10 @@ class PairedCoder:
         self._steady = True  # the last window was long, and so may be the next
         self._begun = False
 
-    def encode(self, planes: Sequence[bytes]) -> list[bytes]:
+    def make_resampler(self) -> PcmResampler:
+        return Resampler(self.mix)
+
+    def encode(self, planes: Sequence[Plane]) -> list[bytes]:
         left, right, mid = self._blocks.take(planes)
         whole = len(mid)
         if not whole:

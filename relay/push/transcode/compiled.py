@@ -34,13 +34,25 @@ _OLD = 30 * 86_400
 """Seconds."""
 _KINDS = ("vendor_id", "model name", "flags", "CPU implementer", "CPU part", "Features")
 """Lines of /proc/cpuinfo."""
-_DECLARATION = "void (*)(float *, int64_t, float *, double *, float *, int32_t *, int64_t *, uint8_t *, int32_t *)"
-"""Of `relay.core.aac.encoder.frame.encode`."""
+_ENCODE = (
+    "void (*)(const float *, const float *, int64_t, int64_t, float *, double *, float *, int32_t *, int64_t *, "
+    "uint8_t *, int32_t *)"
+)
+"""`relay.core.aac.encoder.frame.encode`."""
+_RESAMPLE = "void (*)(const int16_t *, int64_t, double, float *, double *, float *, float *, float *)"
+"""`relay.core.aac.encoder.resample.resample`."""
+
+
+class Functions(NamedTuple):
+    """For cffi."""
+
+    encode: Any
+    resample: Any
 
 
 class MachineCode(NamedTuple):
-    entry: str
-    """The name of the function."""
+    entries: tuple[str, ...]
+    """The names of the functions, in the order of `Functions`."""
     never_called: tuple[str, ...]
     """Names that it refers to in vain."""
     object_file: bytes
@@ -51,8 +63,8 @@ class CannotCompile(Exception):
 
 
 @lru_cache(maxsize=1)
-def encoder() -> Any | None:
-    """The compiled `encode`, for cffi, loaded once for the process; None where it is not, as `prepare` has said why."""
+def encoder() -> Functions | None:
+    """Encoder and resampler, loaded once for the process; None where they are not, as `prepare` has said why."""
     try:
         return _load(code) if (code := _find()) is not None else None
     except (ImportError, OSError, RuntimeError) as error:
@@ -78,7 +90,7 @@ def _warn(error: Exception) -> None:
 
 def keep(code: MachineCode) -> None:
     """Puts it where it is looked for. `OSError` where that is nowhere."""
-    head = json.dumps({"entry": code.entry, "never_called": code.never_called})
+    head = json.dumps({"entries": code.entries, "never_called": code.never_called})
     content = head.encode() + b"\n" + code.object_file
     errors = []
     for path in _places():
@@ -116,7 +128,7 @@ def _find() -> MachineCode | None:
             if ours and digest == _digest(content):
                 head, _, object_file = content.partition(b"\n")
                 known = json.loads(head)
-                return MachineCode(known["entry"], tuple(known["never_called"]), object_file)
+                return MachineCode(tuple(known["entries"]), tuple(known["never_called"]), object_file)
     return None
 
 
@@ -182,7 +194,7 @@ def _processor() -> str:
     return platform.platform()
 
 
-def _load(code: MachineCode) -> Any:
+def _load(code: MachineCode) -> Functions:
     import llvmlite.binding as llvm  # 45 MB, mostly of code: for the processes that encode
 
     llvm.initialize_native_target()
@@ -194,10 +206,14 @@ def _load(code: MachineCode) -> Any:
     library.import_symbol("log2", _address(mathematics.log2))
     for name in code.never_called:
         library.import_symbol(name, abort)
-    library.export_symbol(code.entry)
+    for name in code.entries:
+        library.export_symbol(name)
     _kept.append(llvm.create_lljit_compiler(target))
     _kept.append(library.link(_kept[0], "relay"))
-    return libraries().ffi.cast(_DECLARATION, _kept[1][code.entry])
+    kinds = (_ENCODE, _RESAMPLE)
+    return Functions(
+        *(libraries().ffi.cast(kind, _kept[1][name]) for kind, name in zip(kinds, code.entries, strict=True))
+    )
 
 
 def _address(function: Any) -> int:

@@ -1,4 +1,4 @@
-"""Makes machine code of the AAC encoder (`relay.core.aac.encoder`) for this processor, by Numba.
+"""Makes machine code of the AAC encoder and its resampler (`relay.core.aac.encoder`) for this processor, by Numba.
 
 `python -m relay.push.transcode.compiler` puts it where `compiled` looks, which starts that by itself where there is
 none. It takes 10 to 30 s, in a process of its own, with which the memory goes that Numba and LLVM want for it. The
@@ -15,17 +15,18 @@ import llvmlite.binding as llvm
 import numba
 from numba import types
 
-from relay.core.aac.encoder import frame, memory, tables
+from relay.core.aac.encoder import frame, memory, resample, tables
 from relay.push.transcode import compiled
 
-_MODULES = ("bits", "huffman", "fft", "transform", "attack", "quantizer", "frame")
+_MODULES = ("bits", "huffman", "fft", "transform", "attack", "quantizer", "frame", "resample")
 # Sums may be taken in any order; infinities and what is no number are none the less what they are.
 _OPTIONS = {"error_model": "numpy", "fastmath": {"reassoc", "contract", "arcp", "nsz", "afn"}}
-# Nothing is allocated, so nothing is counted; and only `encode` is called from outside, and not by Python.
+# Nothing is allocated, so nothing is counted; and only the two entries are called from outside, and not by Python.
 _INNER_OPTIONS = _OPTIONS | {"_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 _TYPES: dict[Any, Any] = {
     tables.Floats: types.float32[::1],
     tables.Doubles: types.float64[::1],
+    tables.Shorts: types.int16[::1],
     tables.Ints: types.int32[::1],
     tables.Longs: types.int64[::1],
     tables.Bytes: types.uint8[::1],
@@ -46,12 +47,15 @@ def main() -> int:
 
 def _compile() -> compiled.MachineCode:
     _compile_inner([import_module(f"relay.core.aac.encoder.{name}") for name in _MODULES])
-    encode = frame.encode
+    encode, resampler = frame.encode, resample.resample
 
-    def entry(sound, blocks, state, control, floats, ints, at, out, sizes):  # type: ignore[no-untyped-def]
+    def encoding(left, right, count, filled, state, control, floats, ints, at, out, sizes):  # type: ignore[no-untyped-def]
+        blocks = (filled + count) // memory.FRAME
         encode(
-            numba.carray(sound, (2 * blocks * memory.FRAME,)),
-            blocks,
+            numba.carray(left, (count,)),
+            numba.carray(right, (count,)),
+            count,
+            filled,
             numba.carray(state, (memory.STATE,)),
             numba.carray(control, (memory.CONTROLS,)),
             numba.carray(floats, (memory.FLOATS,)),
@@ -61,10 +65,21 @@ def _compile() -> compiled.MachineCode:
             numba.carray(sizes, (blocks,)),
         )
 
-    taken, _ = _signature(encode.py_func)  # type: ignore[attr-defined]
-    pointers = [types.CPointer(kind.dtype) if isinstance(kind, types.Array) else kind for kind in taken]
-    function = numba.cfunc(types.void(*pointers), **_OPTIONS)(entry)
-    module = llvm.parse_assembly(function.inspect_llvm())
+    def resampling(sound, count, slide, state, control, scratch, left, right):  # type: ignore[no-untyped-def]
+        resampler(
+            numba.carray(sound, (2 * count,)),
+            count,
+            slide,
+            numba.carray(state, (memory.RESAMPLER_STATE,)),
+            numba.carray(control, (memory.RESAMPLER_CONTROLS,)),
+            numba.carray(scratch, (memory.RESAMPLER_FLOATS,)),
+            numba.carray(left, (count + memory.LANES,)),
+            numba.carray(right, (count + memory.LANES,)),
+        )
+
+    made = [_entry(encoding, encode), _entry(resampling, resampler)]
+    module = llvm.parse_assembly(made[0].inspect_llvm())
+    module.link_in(llvm.parse_assembly(made[1].inspect_llvm()))
     target = llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(),
         features=llvm.get_host_cpu_features().flatten(),
@@ -73,7 +88,15 @@ def _compile() -> compiled.MachineCode:
         jit=True,
     )
     never_called = [one.name for one in module.functions if one.name.startswith(_NEVER_CALLED) and one.is_declaration]
-    return compiled.MachineCode(function.native_name, tuple(never_called), target.emit_object(module))
+    entries = tuple(function.native_name for function in made)
+    return compiled.MachineCode(entries, tuple(never_called), target.emit_object(module))
+
+
+def _entry(entry: Any, function: Any) -> Any:
+    """For C: `entry`, which takes pointers in the place of the arrays of `function`."""
+    taken, _ = _signature(function.py_func)
+    pointers = [types.CPointer(kind.dtype) if isinstance(kind, types.Array) else kind for kind in taken]
+    return numba.cfunc(types.void(*pointers), **_OPTIONS)(entry)
 
 
 def _compile_inner(modules: Iterable[ModuleType]) -> None:

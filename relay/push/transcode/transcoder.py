@@ -22,7 +22,7 @@ from relay.core.aac import FRAME_SAMPLES
 from relay.core.media import OpusPacket
 from relay.core.opus import MAX_SAMPLES, RATE, joined, lost_frame, parse_toc
 from relay.push.transcode import pcm
-from relay.push.transcode.codecs import AAC_RATE, FLOAT, RESAMPLER_DELAY, OpusDecoder, Resampler
+from relay.push.transcode.codecs import AAC_RATE, FLOAT, OpusDecoder
 from relay.push.transcode.coders import DEFAULT_BIT_RATE, DEFAULT_CODER, CoderName, make_coder
 from relay.push.transcode.pcm import SAMPLE
 
@@ -70,7 +70,7 @@ class Transcoder:
         """AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1)."""
         self.stats = TranscodeStats()
         self._decoder = OpusDecoder()
-        self._resampler = Resampler(self._coder.mix)
+        self._resampler = self._coder.make_resampler()
         self._start = 0.0
         self._resampled = 0  # samples at 44100 Hz out of the resampler
         self._encoded = -1  # access units out of the coder; the first is priming
@@ -117,7 +117,7 @@ class Transcoder:
 
     def _end(self) -> float:
         """Position (48 kHz) on the timeline where the sound given so far really ends, resampling included."""
-        return self._resampled * RATE / AAC_RATE + RESAMPLER_DELAY if self._resampled else self._next
+        return self._resampled * RATE / AAC_RATE + self._resampler.held if self._resampled else self._next
 
     @property
     def end(self) -> float:
@@ -215,7 +215,7 @@ class Transcoder:
         self._conceal_left = self._conceal_left if samples == 0 else 0
         self.stats.silence += samples / RATE
         while samples > 0:
-            frame = bytes(min(samples, RATE) * SAMPLE)
+            frame = bytes(min(samples, MAX_SAMPLES) * SAMPLE)
             if self._recent:
                 frame = pcm.blend(self._recent[-1], frame)
                 self._recent.clear()

@@ -1,9 +1,10 @@
-"""An AAC-LC encoder (ISO/IEC 14496-3) for stereo at 44100 Hz, of plain functions over arrays.
+"""An AAC-LC encoder (ISO/IEC 14496-3) for stereo at 44100 Hz, and its resampler, of plain functions over arrays.
 
 They are Python that a compiler takes as it stands: `relay.push.transcode.compiler` makes machine code of them, so of
 all this a running relay imports `memory` alone. They work uncompiled too, some hundred times slower.
 
-    memory      what an encoder keeps, and where
+    memory      what encoder and resampler keep, and where
+    inlined     a mark for what machine code has no call of
     tables      bands, codebooks, windows
     bits        the writing of bits
     fft         Fourier transforms
@@ -12,4 +13,5 @@ all this a running relay imports `memory` alone. They work uncompiled too, some 
     quantizer   how much noise each band may have, and the integers that leave it
     huffman     what those cost in bits, by codebook, and the writing of them
     frame       one block after the other: the choice of the noise that the bit rate affords, and the raw data block
+    resample    48 to 44.1 kHz
 """

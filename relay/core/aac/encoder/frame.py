@@ -93,8 +93,10 @@ class Layout(NamedTuple):
 
 
 def encode(
-    sound: Floats,
-    blocks: int,
+    left: Floats,
+    right: Floats,
+    count: int,
+    filled: int,
     state: Floats,
     control: Doubles,
     floats: Floats,
@@ -103,9 +105,10 @@ def encode(
     out: Bytes,
     sizes: Ints,
 ) -> None:
-    """Takes `blocks` of left, then as many of right; writes as many raw data blocks to `out`, their lengths to `sizes`.
+    """Takes `count` samples of left and right (full scale: 1; what is above eight times that is cut off), after
+    `filled` of a block that it has; for each block that is whole then a raw data block goes to `out`, its length to
+    `sizes`.
 
-    Full scale is 1; `sound` is cut off in place at eight times that.
     Frame k (from 0) is of the blocks k - 1 and k, and is written when block k + 1 is there: the first frame that a new
     encoder writes is of nothing, and the second is what decoders call priming.
     """
@@ -121,25 +124,42 @@ def encode(
         rest[MOST_BANDS + 1 : 2 * MOST_BANDS + 1],
     )
     at[PENDING] = at[COUNT] = at[POSITION] = 0
-    left, right = state[: 2 * FRAME], state[2 * FRAME : 4 * FRAME]
-    before = state[4 * FRAME :]
-    for block in range(blocks):
-        next_left = sound[block * FRAME : (block + 1) * FRAME]
-        next_right = sound[(blocks + block) * FRAME : (blocks + block + 1) * FRAME]
-        for i in range(FRAME):
-            # This way round, what is no number is loud as well.
-            next_left[i] = max(-_LOUDEST, min(_LOUDEST, next_left[i]))
-            next_right[i] = max(-_LOUDEST, min(_LOUDEST, next_right[i]))
-        following = attacks(next_left, before[:2]) | attacks(next_right, before[2:])
+    lefts, rights, before = state[: 3 * FRAME], state[3 * FRAME : 6 * FRAME], state[6 * FRAME :]
+    taken = 0
+    for block in range((filled + count) // FRAME):
+        _fill(left[taken:], FRAME - filled, lefts[2 * FRAME + filled :])
+        _fill(right[taken:], FRAME - filled, rights[2 * FRAME + filled :])
+        taken += FRAME - filled
+        filled = 0
+        following = attacks(lefts[2 * FRAME :], before[:2]) | attacks(rights[2 * FRAME :], before[2:])
         sequence = window_sequence(int(control[SEQUENCE]), int(control[FIRST]), int(control[SECOND]), following)
         begun = at[POSITION]
-        _frame(left, right, sequence, control, first, second, layout, spare, scratch, at, out)
+        _frame(
+            lefts[: 2 * FRAME],
+            rights[: 2 * FRAME],
+            sequence,
+            control,
+            first,
+            second,
+            layout,
+            spare,
+            scratch,
+            at,
+            out,
+        )
         sizes[block] = at[POSITION] - begun
         control[SAVED] = max(-control[BITS], min(2 * control[BITS], control[SAVED] + control[BITS] - 8 * sizes[block]))
         control[SEQUENCE], control[FIRST], control[SECOND] = sequence, control[SECOND], following
-        for i in range(FRAME):
-            left[i], right[i] = left[FRAME + i], right[FRAME + i]
-            left[FRAME + i], right[FRAME + i] = next_left[i], next_right[i]
+        for i in range(2 * FRAME):
+            lefts[i], rights[i] = lefts[FRAME + i], rights[FRAME + i]
+    _fill(left[taken:], count - taken, lefts[2 * FRAME + filled :])
+    _fill(right[taken:], count - taken, rights[2 * FRAME + filled :])
+
+
+def _fill(sound: Floats, count: int, to: Floats) -> None:
+    for i in range(count):
+        # This way round, what is no number is loud as well.
+        to[i] = max(-_LOUDEST, min(_LOUDEST, sound[i]))
 
 
 def _channel(floats: Floats, ints: Ints) -> Channel:

@@ -1,4 +1,5 @@
-"""How much memory an encoder keeps and wants for itself, and what lies where: all that its caller has to know."""
+"""How much memory encoder and resampler keep and want for themselves, and what lies where: all that their caller has to
+know."""
 
 FRAME = 1024
 """Samples of a block, and lines of its spectrum."""
@@ -8,8 +9,9 @@ MOST_BANDS = 128
 """More than any frame has: eight groups of 14."""
 TRANSFORM_FLOATS = 4 * FRAME
 
-STATE = 4 * FRAME + 4
-"""Floats that an encoder keeps: of each channel two blocks of sound, and what precedes the block that comes next."""
+STATE = 6 * FRAME + 4
+"""Floats that an encoder keeps: of each channel three blocks of sound, the last not whole yet, and what precedes that.
+"""
 BITS, LINES, NOISE, SAVED, SEQUENCE, FIRST, SECOND = range(7)
 """What its doubles are: bits for a frame and lines of a long spectrum that are coded, both for good; the last frame's
 noise; bits that were not spent; the last frame's window_sequence; the attacks in the two blocks of sound at hand."""
@@ -32,3 +34,25 @@ def first_controls(bit_rate: float, bandwidth: float) -> list[float]:
     controls[LINES] = round(bandwidth * 2 * FRAME / _RATE)
     controls[NOISE] = _FIRST_NOISE
     return controls
+
+
+UP = 147
+"""Phases of the resampler."""
+TAPS, SPAN, LANES = 24, 26, 24
+"""Samples that make one, and that make 21, counted for each from its own place on; and vectors' lengths."""
+AHEAD = TAPS // 2 - 1
+"""Samples before one that make it."""
+MOST_HELD = SPAN + LANES - 2
+"""Samples of each channel that wait for those that follow."""
+PIECE = 1024
+"""Samples between which the resampler's scratch is used again."""
+RESAMPLER_STATE = 2 * MOST_HELD
+"""Floats that a resampler keeps: what it holds, left and right."""
+RESAMPLER_FLOATS = 2 * (MOST_HELD + PIECE)
+"""Its scratch, for all resamplers of a thread."""
+FRACTION, HELD, MADE = range(3)
+"""What its doubles are: the place of the next sample behind the first that is held, in 147ths; the samples held; and
+those that the last call made."""
+RESAMPLER_CONTROLS = 3
+FIRST_RESAMPLER_CONTROLS = (0.0, float(AHEAD), 0.0)
+"""Of one that has heard nothing yet: what precedes its first sample is nothing. Its floats are zeros."""

@@ -6,6 +6,7 @@ import numpy.typing as npt
 from relay.core.aac.encoder.memory import FRAME, SHORT
 
 Floats = npt.NDArray[np.float32]
+Shorts = npt.NDArray[np.int16]
 Ints = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
