@@ -9,6 +9,7 @@ DEFAULT_CHUNK_SIZE = 128
 MAX_CHUNK_SIZE = 0xFFFFFF
 _EXTENDED = 0xFFFFFF
 _HEADER_SIZES = (11, 7, 3, 0)
+_ACTED_ON = (int(Type.SET_CHUNK_SIZE), int(Type.ABORT))
 
 
 class ChunkError(ValueError):
@@ -89,20 +90,25 @@ class ChunkReader:
 
     def receive(self, data: bytes) -> list[Message]:
         """The messages that `data` completes. `ChunkError` ends the stream: what follows cannot be understood."""
-        self._buffer += data
+        held = self._buffer
+        if held:
+            held += data
+        buffer = held or data
         messages: list[Message] = []
         at = 0
-        while (end := self._chunk(at, messages)) is not None:
+        while (end := self._chunk(buffer, at, messages)) is not None:
             at = end
             self.chunks_left -= 1
             if self.chunks_left < 0:
                 raise ChunkError(FLOOD)
-        del self._buffer[:at]
+        if held:
+            del held[:at]
+        else:
+            held += data[at:]
         return messages
 
-    def _chunk(self, at: int, messages: list[Message]) -> int | None:
+    def _chunk(self, buffer: bytes | bytearray, at: int, messages: list[Message]) -> int | None:
         """Takes the chunk at `at` and gives its end, or `None` and no change while it is not whole."""
-        buffer = self._buffer
         available = len(buffer)
         if at >= available:
             return None
@@ -153,47 +159,60 @@ class ChunkReader:
         if available < at + part:
             return None
 
+        end = at + part
         body = stream.body
         if begins or body is None:
-            body = self._begin(stream, form, header, field, extended, size)
+            self._begin(stream, buffer, form, header, field, extended, size)
             self._streams[identifier] = stream
-        body += buffer[at : at + part]
+            if part == size:
+                self._complete(stream, bytes(buffer[at:end]), messages)
+                return end
+            body = stream.body = bytearray()
+        body += buffer[at:end]
         self._pending += part
         if len(body) == stream.size:
             self._pending -= stream.size
             stream.body = None
-            self._complete(Message(stream.kind, stream.stream_id, stream.timestamp, bytes(body)), messages)
+            self._complete(stream, bytes(body), messages)
         elif self._pending > 2 * self._max_message:
             raise ChunkError("too many messages under way")
-        return at + part
+        return end
 
-    def _begin(self, stream: _Stream, form: int, header: int, field: int, extended: bool, size: int) -> bytearray:
+    def _begin(
+        self,
+        stream: _Stream,
+        buffer: bytes | bytearray,
+        form: int,
+        header: int,
+        field: int,
+        extended: bool,
+        size: int,
+    ) -> None:
         if form < 2:
-            stream.kind = self._buffer[header + 6]
+            stream.kind = buffer[header + 6]
         if form == 0:
-            stream.stream_id = int.from_bytes(self._buffer[header + 7 : header + 11], "little")
+            stream.stream_id = int.from_bytes(buffer[header + 7 : header + 11], "little")
             stream.timestamp = field
         else:
             stream.timestamp = (stream.timestamp + field) & 0xFFFFFFFF
         stream.field, stream.extended, stream.size = field, extended, size
         self._abandon(stream)
-        stream.body = bytearray()
-        return stream.body
 
     def _abandon(self, stream: _Stream) -> None:
         if stream.body is not None:
             self._pending -= len(stream.body)
             stream.body = None
 
-    def _complete(self, message: Message, messages: list[Message]) -> None:
-        if message.type == Type.SET_CHUNK_SIZE:
-            size = int.from_bytes(message.body[:4], "big")
-            if len(message.body) < 4 or not 1 <= size <= 0x7FFFFFFF:
+    def _complete(self, stream: _Stream, body: bytes, messages: list[Message]) -> None:
+        kind = stream.kind
+        if kind not in _ACTED_ON:
+            messages.append(Message(kind, stream.stream_id, stream.timestamp, body))
+        elif kind == Type.SET_CHUNK_SIZE:
+            size = int.from_bytes(body[:4], "big")
+            if len(body) < 4 or not 1 <= size <= 0x7FFFFFFF:
                 raise ChunkError(f"chunk size {size}")
             self.chunk_size = min(size, MAX_CHUNK_SIZE)
-        elif message.type == Type.ABORT:
-            stream = self._streams.get(int.from_bytes(message.body[:4], "big"))
-            if stream is not None:
-                self._abandon(stream)
         else:
-            messages.append(message)
+            abandoned = self._streams.get(int.from_bytes(body[:4], "big"))
+            if abandoned is not None:
+                self._abandon(abandoned)

@@ -1,6 +1,6 @@
 """What client and server share: handshake, chunk streams, acknowledgement and pings (Adobe RTMP specification 1.0)."""
 
-from relay.core.flv import Tag
+from relay.core.flv import DATA, Tag
 from relay.core.rtmp import amf0
 from relay.core.rtmp.chunks import ChunkReader, ChunkWriter
 from relay.core.rtmp.handshake import Handshake
@@ -62,7 +62,11 @@ class Peer:
             if not self._handshake.done:
                 return []
             data = self._handshake.rest()
-        messages = [message for message in self._reader.receive(data) if not self._control(message)]
+        messages = [
+            message
+            for message in self._reader.receive(data)
+            if message.type in _TAG_CHUNK_STREAMS or not self._control(message)
+        ]
         if self._window and self._received - self._acknowledged >= self._window:
             self._acknowledged = self._received
             self.control(Type.ACKNOWLEDGEMENT, u32(self._received))
@@ -111,9 +115,9 @@ class Peer:
 
 def tag_of(message: Message) -> Tag | None:
     """The FLV tag that an audio, video or data message carries; `None` for other messages."""
-    if message.type not in _TAG_CHUNK_STREAMS:
+    kind, body = message.type, message.body
+    if kind not in _TAG_CHUNK_STREAMS:
         return None
-    body = message.body
-    if message.type == Type.DATA:
+    if kind == DATA:
         body = body.removeprefix(_SET_DATA_FRAME)
-    return Tag(message.type, message.timestamp, body)
+    return Tag(kind, message.timestamp, body)
