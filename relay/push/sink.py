@@ -44,11 +44,11 @@ class SinkStream:
     """Bytes of tag bodies."""
     last: int = 0
     """Timestamp of the newest tag, ms modulo 2^32."""
+    key: str = field(init=False)
+    """The name without its query."""
 
-    @property
-    def key(self) -> str:
-        """The name without its query."""
-        return self.name.partition("?")[0]
+    def __post_init__(self) -> None:
+        self.key = self.name.partition("?")[0]
 
 
 OnTag = Callable[[SinkStream, Tag, float], None]

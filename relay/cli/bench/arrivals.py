@@ -4,8 +4,7 @@ import asyncio
 from dataclasses import asdict, dataclass, field
 
 from relay.cli.bench.child import Message, serve
-from relay.cli.measure import access_units, audio_format, audio_frames, audio_holes
-from relay.core import flv
+from relay.cli.measure import audio_format, hole_between, is_picture, is_sound, picture_digests
 from relay.core.flv import Tag
 from relay.push.sink import Sink, SinkStream
 
@@ -37,20 +36,19 @@ class _Recorder:
 
     def _on_tag(self, stream: SinkStream, tag: Tag, arrival: float) -> None:
         arrived = self.streams[stream.key]
-        if tag.type == flv.VIDEO:
-            arrived.pictures += [(".".join(digests), arrival) for digests in access_units([tag])]
-        elif tag.type == flv.AUDIO:
+        if is_picture(tag):
+            arrived.pictures.append((".".join(picture_digests(tag)), arrival))
+        elif is_sound(tag):
             self._sound(stream.key, arrived, tag)
+        elif (format_ := audio_format([tag])) is not None:
+            self._rates[stream.key] = format_.rate
 
     def _sound(self, key: str, arrived: Arrived, tag: Tag) -> None:
-        if (format_ := audio_format([tag])) is not None:
-            self._rates[key] = format_.rate
-        if audio_frames([tag]):
-            arrived.sounds += 1
-            last = self._last_sound.get(key)
-            if last is not None:
-                arrived.holes += len(audio_holes([last, tag], self._rates.get(key, _RATE)))
-            self._last_sound[key] = tag
+        arrived.sounds += 1
+        last = self._last_sound.get(key)
+        if last is not None:
+            arrived.holes += hole_between(last, tag, self._rates.get(key, _RATE)) is not None
+        self._last_sound[key] = tag
 
 
 class _Process:
