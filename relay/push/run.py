@@ -230,7 +230,8 @@ class PushRun:
         connection = self._connection
         if connection is None or self._output is None:
             return
-        while connection.writable and (tags := self._backlog.pop(DRAIN)):
+        while self._backlog and connection.writable:
+            tags = self._backlog.pop(DRAIN)
             self._send(connection, tags)
             connection.flush()
 

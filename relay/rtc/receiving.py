@@ -68,9 +68,9 @@ class ReceivingSession(Session):
                 for frame in reception.receive_rtp(packet, arrival):
                     on_frame(frame)
 
-    def request_key_frame(self, now: float) -> None:
+    def request_key_frame(self) -> None:
         """Asks the peer for an IDR; `core` keeps the pace."""
-        self._reception.request_key_frame(now)
+        self._reception.request_key_frame()
 
     @property
     def key_frames_wanted(self) -> bool:

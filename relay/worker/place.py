@@ -138,7 +138,7 @@ class Place:
         self.session = session
         self.stream.kinds = session.kinds
         session.on_frame = self._frames.append
-        self.stream.on_key_frame_wanted = lambda: session.request_key_frame(self._around.clock())
+        self.stream.on_key_frame_wanted = session.request_key_frame
 
     def _joined(self, session: ReceivingSession) -> None:
         self._told = self._session_id

@@ -124,7 +124,7 @@ class SubscriptionRun:
         if session is self._newcomer:
             self._act(self.subscription.media(frame.arrival, self._clock(), trial=True))
             if session is self._seated:
-                session.request_key_frame(self._clock())  # what came until now is not passed on
+                session.request_key_frame()  # what came until now is not passed on
         elif session is self._seated:
             session.on_frame(frame)  # in the tick that seated it
 

@@ -204,7 +204,7 @@ class Scene:
 
     def ask(self) -> None:
         if self.tape.number(1) & 1:
-            self.reception.request_key_frame(self.now)
+            self.reception.request_key_frame()
         else:
             self.reception.key_frames_wanted = not self.reception.key_frames_wanted
 

@@ -61,9 +61,8 @@ def test_camera_and_microphone(reader: str) -> None:
             assert all(p.rtp_time < q.rtp_time for p, q in zip(received.pictures, received.pictures[1:], strict=False))
             assert all(p.rtp_time < q.rtp_time for p, q in zip(received.sounds, received.sounds[1:], strict=False))
 
-            loop = asyncio.get_running_loop()
             keys = sum(p.key for p in received.pictures)
-            session.request_key_frame(loop.time())
+            session.request_key_frame()
             await eventually(lambda: sum(p.key for p in received.pictures) > keys, what="an IDR on request")
 
             async def reported() -> bool:

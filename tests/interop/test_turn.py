@@ -52,7 +52,7 @@ async def test_media_comes_through_it(turn: TurnServer, reader: str, monkeypatch
         assert [p.parts for p in received.pictures] == pictures
         # Feedback goes the same way back.
         count = caster.key_frames_asked
-        session.request_key_frame(0.0)
+        session.request_key_frame()
         await eventually(lambda: caster.key_frames_asked > count, what="PLI")
         assert reached
         caster.close()

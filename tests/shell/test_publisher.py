@@ -71,7 +71,7 @@ def test_a_key_frame_request_reaches_the_publisher(reader: str) -> None:
             caster.send_access_unit(picture(2, key=True), 0.1)
             await eventually(lambda: received.pictures, what="the IDR")
             count = len(asked)
-            session.request_key_frame(asyncio.get_running_loop().time())
+            session.request_key_frame()
             await eventually(lambda: len(asked) > count, what="PLI on request")
             assert not session.key_frames_wanted
             session.key_frames_wanted = True

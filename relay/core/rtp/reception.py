@@ -224,7 +224,7 @@ class Reception:
         started = [track for track in self._tracks if track.started_at is not None]
         self.ended = bool(started) and all(track.bye_at is not None for track in started)
 
-    def request_key_frame(self, now: float) -> None:
+    def request_key_frame(self) -> None:
         """Asks for an IDR picture that comes after now; asked again until it has come, at most one PLI per interval."""
         for track in self._tracks:
             if track.video is not None:

@@ -276,8 +276,8 @@ def test_a_stream_that_starts_with_its_key_picture_is_not_asked_at_once() -> Non
 def test_a_request_is_repeated_until_a_key_picture_came() -> None:
     receiver, publisher = reception(), Publisher()
     feed(receiver, publisher.next())
-    receiver.request_key_frame(NOW)
-    receiver.request_key_frame(NOW)
+    receiver.request_key_frame()
+    receiver.request_key_frame()
 
     # A still screen: nothing else arrives.
     asked = [tick for tick in range(0, 250, 2) if plis(receiver, NOW + tick / 100 + 1e-9)]
@@ -289,11 +289,11 @@ def test_a_request_is_repeated_until_a_key_picture_came() -> None:
 def test_a_source_named_by_the_offer_can_be_asked_before_its_first_packet() -> None:
     receiver = reception(replace(VIDEO, ssrc=77), AUDIO)
     assert receiver.feedback(NOW) == []
-    receiver.request_key_frame(NOW)
+    receiver.request_key_frame()
     assert plis(receiver, NOW) == [77]
 
     unknown = reception()
-    unknown.request_key_frame(NOW)
+    unknown.request_key_frame()
     assert unknown.feedback(NOW) == []
     assert unknown.deadline() is None
 
@@ -360,7 +360,7 @@ def test_a_new_source_takes_over_only_from_a_silent_one() -> None:
     assert unit.time == pytest.approx(NOW + 2)
     assert feed(receiver, publisher.next(), NOW + 2) == []
     assert receiver.stats.tracks[0].restarts == 1
-    receiver.request_key_frame(NOW + 2)
+    receiver.request_key_frame()
     assert plis(receiver, NOW + 4) == [9]
 
 
