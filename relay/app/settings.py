@@ -129,7 +129,10 @@ class Settings(BaseSettings):
         10, ge=2, le=100, description="milliseconds between looks at the sockets where there is little to do"
     )
     longest_tick_ms: float = Field(
-        40, ge=2, le=100, description="the same under load: latency against cost; below tick_ms it is that"
+        40,
+        ge=2,
+        le=100,
+        description="the same under load, or while nobody publishes: latency against cost; below tick_ms it is that",
     )
     audio_coder: CoderName = Field(
         DEFAULT_CODER, description="of AAC: `lean`, `paired`, or FFmpeg's `twoloop` or `fast` alone"

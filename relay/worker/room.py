@@ -35,6 +35,11 @@ class Room:
     def empty(self) -> bool:
         return not self._places
 
+    @property
+    def awake(self) -> bool:
+        """There was something to do in the last tick besides waiting for publishers."""
+        return bool(self._awake)
+
     def knows(self, key: StreamKey) -> bool:
         """The stream is published here, or a task waits for it."""
         return key in self._places

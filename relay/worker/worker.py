@@ -129,7 +129,9 @@ class Worker:
             self._load.tick(now, time.thread_time(), now - planned)
             self.tick(now)
             await self._encode(now)
-            pause = tick_length(self.settings.shortest_tick, self.settings.longest_tick, self._load.cpu_share)
+            shortest, longest = self.settings.shortest_tick, self.settings.longest_tick
+            awake = any(room.awake for room in self._rooms.values())
+            pause = tick_length(shortest, longest, self._load.cpu_share) if awake else longest
             # Ticks that were missed are not made up for: the next one takes what has come meanwhile.
             planned = max(planned + pause, now)
             await asyncio.sleep(planned - loop.time())

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from relay.core.ident import StreamKey
+from relay.core.ident import StreamKey, TaskKey
 from relay.core.load import MAX_LAG, SETTLE, Load
 from relay.core.offer import NotTakingWork
+from relay.core.push_url import PushUrl
+from relay.core.task import Lease, TaskSpec
 from relay.worker.settings import WorkerSettings
 from relay.worker.worker import Worker
 from tests.support.virtual import VirtualCdn, VirtualLoop
@@ -76,3 +78,28 @@ def test_what_keeps_the_loop_once_counts_once(loop: VirtualLoop) -> None:
     load = loop.run_until_complete(kept())
     assert load.overruns == 1
     assert 0.0 < load.lag < MAX_LAG
+
+
+class Counting(Worker):
+    ticks = 0
+
+    def tick(self, now: float) -> None:
+        self.ticks += 1
+        super().tick(now)
+
+
+@pytest.mark.parametrize("waiting", [0, 3])
+def test_ticks_are_as_long_as_they_get_while_all_tasks_wait_for_publishers(loop: VirtualLoop, waiting: int) -> None:
+    async def counted() -> int:
+        worker = Counting(WorkerSettings(shortest_tick=0.01, longest_tick=0.04), lambda event: None)
+        await worker.start()
+        for number in range(waiting):
+            task = TaskKey("app", "room", f"task-{number}")
+            spec = TaskSpec(task, StreamKey("app", "room", "user"), PushUrl.parse("rtmp://127.0.0.1:9/a/b"))
+            worker.start_task(spec, Lease(id=number, generation=1, start_time=0))
+        await asyncio.sleep(10)
+        ticks = worker.ticks
+        await worker.close()
+        return ticks
+
+    assert loop.run_until_complete(counted()) == pytest.approx(250, abs=10)
