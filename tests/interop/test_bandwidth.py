@@ -19,7 +19,7 @@ from tests.support.relay import running_relay
 
 pytestmark = pytest.mark.alone
 
-SECONDS = 9
+SECONDS = 7
 """Of media that is measured."""
 START = 3
 """Seconds until what the path bears is reached."""

@@ -16,11 +16,10 @@ from relay.rtc.settings import RtcSettings
 from relay.worker.settings import WorkerSettings
 from tests.support.chromium import chromium
 from tests.support.coded import decode
+from tests.support.debian import need
 from tests.support.eventually import eventually
 from tests.support.gstreamer import gstreamer
 from tests.support.relay import running_relay
-
-pytestmark = pytest.mark.alone
 
 OFFERS = Path(__file__).parents[2] / "fixtures" / "sdp"
 FIREFOX = (OFFERS / "firefox-vp8.offer.sdp").read_text()
@@ -43,6 +42,7 @@ def taking(*codecs: str) -> WorkerSettings:
     return WorkerSettings(rtc=RtcSettings(addresses=("127.0.0.1",), enhanced_codecs=codecs))
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("codec", FOURCC)
 async def test_chromium_reaches_the_cdn(codec: str, tmp_path: Path) -> None:
     tags: list[flv.Tag] = []
@@ -75,6 +75,7 @@ GSTREAMER_H265 = (
 )
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("b_frames", [0, 3])
 async def test_h265_of_gstreamer_reaches_the_cdn(b_frames: int, tmp_path: Path) -> None:
     sink = Sink(directory=tmp_path)
@@ -117,6 +118,7 @@ def assert_plays(path: Path, fourcc: bytes) -> None:
 def test_av1_of_every_profile_is_described_as_ffmpeg_does(pix_fmt: str, tmp_path: Path) -> None:
     """libaom's sequence header, against the av1C that FFmpeg's MP4 muxer makes of it."""
     path = tmp_path / "av1.mp4"
+    need("ffmpeg")
     command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=96x80:rate=30", "-frames:v", "1"]
     command += ["-pix_fmt", pix_fmt, "-c:v", "libaom-av1", "-cpu-used", "8", "-usage", "realtime", str(path)]
     subprocess.run(command, check=True, timeout=60)
