@@ -89,7 +89,7 @@ class Publishers:
         self._loss = loss
         self._streams: list[_Stream] = []
         self._loop = asyncio.get_running_loop()
-        self._due: defaultdict[int, defaultdict[_Stream, list[bytes]]] = defaultdict(lambda: defaultdict(list))
+        self._due: defaultdict[int, dict[_Stream, list[bytes]]] = defaultdict(dict)
         """Packets of the streams, by the step at which they are due."""
         self._next = round(self._loop.time() / STEP)
         """The first step that has not been taken."""
@@ -145,14 +145,17 @@ class Publishers:
         self._timer = self._loop.call_at(step * STEP, self._play)
 
     def _send(self, stream: _Stream, packets: list[bytes], step: int) -> None:
-        now = self._loop.time()
-        if stream.first_sent is None:
-            stream.first_sent = now
+        whole = step == stream.last_step
+        if whole or stream.first_sent is None:
+            now = self._loop.time()
+            if stream.first_sent is None:
+                stream.first_sent = now
+            if whole:
+                stream.sent.append((stream.picture, now))
         if self._loss:
             packets = [packet for packet in packets if stream.lossy.random() >= self._loss]
         stream.publisher.caster.send_packets(packets)
-        if step == stream.last_step:
-            stream.sent.append((stream.picture, now))
+        if whole:
             self._advance(stream)
 
     def _advance(self, stream: _Stream) -> None:
@@ -164,19 +167,27 @@ class Publishers:
             # What is due by now, as sound among a picture's packets is, goes with the next step.
             step = max(round((stream.origin + item.time) / STEP), self._next)
             if not isinstance(item, Picture):
-                self._due[step][stream] += caster.packetize_opus(item.data, item.time)
+                self._put(step, stream, caster.packetize_opus(item.data, item.time))
                 continue
             if item.key:
                 stream.last_key = item.time
             payloads, stream.picture = _packed(tuple(item.nals))
             packets = caster.packetize_payloads(payloads, item.time)
             count, begin = len(payloads), 0
-            self._due[step][stream] += packets[count:]  # reports
+            if packets[count:]:  # a report
+                self._put(step, stream, packets[count:])
             for later, end in _spaced(count) if self._spaced else [(0, count)]:
                 stream.last_step = step + later
-                self._due[stream.last_step][stream] += packets[begin:end]
+                self._put(stream.last_step, stream, packets[begin:end])
                 begin = end
             return
+
+    def _put(self, step: int, stream: _Stream, packets: list[bytes]) -> None:
+        due = self._due[step]
+        if stream in due:
+            due[stream] += packets
+        else:
+            due[stream] = packets
 
 
 class _Process:

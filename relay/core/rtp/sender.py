@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from relay.core.rtp import rtcp
 from relay.core.rtp.h264_payload import packetize
@@ -31,14 +31,8 @@ class SenderFeedback:
     """What the receiver allows (REMB), bits per second."""
 
 
-class _Sent(NamedTuple):
-    """Payloads that went with consecutive numbers and one timestamp; they may be many senders'."""
-
-    first: int
-    timestamp: int
-    payloads: Sequence[bytes]
-    marker: bool
-    """On the last."""
+_Sent = tuple[int, int, Sequence[bytes], bool]
+"""The first number, the timestamp, payloads, whether the last has the marker. Payloads may be many senders'."""
 
 
 class RtpSender:
@@ -101,7 +95,7 @@ class RtpSender:
         if marker and packets:
             last = (first + count - 1) & 0xFFFF
             packets[-1] = pack(VERSION_2, kind | MARKER, last, timestamp, ssrc) + payloads[-1]
-        self._keep(_Sent(first, timestamp, payloads, marker), count)
+        self._keep((first, timestamp, payloads, marker), count)
         self._sequence = (first + count) & 0xFFFF
         self._packets += count
         self._octets += sum(map(len, payloads))
@@ -152,16 +146,16 @@ class RtpSender:
             sent = self._kept(number)
             if sent is None:
                 continue
-            index = (number - sent.first) & 0xFFFF
-            if len(out) >= _MAX_RETRANSMISSIONS or spent + len(sent.payloads[index]) + _OVERHEAD > budget:
+            first, timestamp, payloads, marked = sent
+            index = (number - first) & 0xFFFF
+            if len(out) >= _MAX_RETRANSMISSIONS or spent + len(payloads[index]) + _OVERHEAD > budget:
                 break
-            out.append(self._retransmit(number, sent, index))
+            marker = MARKER if marked and index == len(payloads) - 1 else 0
+            out.append(self._retransmit(number, marker, timestamp, payloads[index]))
             spent += len(out[-1])
         return spent
 
-    def _retransmit(self, number: int, sent: _Sent, index: int) -> bytes:
-        marker = MARKER if sent.marker and index == len(sent.payloads) - 1 else 0
-        payload, timestamp = sent.payloads[index], sent.timestamp
+    def _retransmit(self, number: int, marker: int, timestamp: int, payload: bytes) -> bytes:
         if self._rtx is None:
             return FIXED_HEADER.pack(VERSION_2, marker | self._payload_type, number, timestamp, self.ssrc) + payload
         payload_type, ssrc = self._rtx
