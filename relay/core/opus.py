@@ -8,6 +8,8 @@ RATE = 48_000
 MAX_SAMPLES = 5_760
 """120 ms: no packet may be longer (RFC 6716, 3.2.5, R5)."""
 
+_MOST_BYTES = 1_275
+"""Of a frame (3.2.1)."""
 _SILK = (480, 960, 1_920, 2_880)
 _HYBRID = (480, 960)
 _CELT = (120, 240, 480, 960)
@@ -50,16 +52,23 @@ def joined(packets: Sequence[bytes]) -> bytes:
 
     ValueError where they are not packets of one frame each, of one configuration, 120 ms together at most.
     """
-    toc = packets[0][0] if packets and packets[0] else 0xFF
-    frames = [packet[1:] for packet in packets]
+    head = packets[0][:1] if packets else b""
+    toc = head[0] if head else 0xFF
     whole = parse_toc(bytes((toc | 3, len(packets)))) if len(packets) < 64 else None
-    if toc & 3 or whole is None or any(packet[:1] != packets[0][:1] or len(packet) > 1276 for packet in packets):
+    if toc & 3 or whole is None:
         raise ValueError("packets that cannot be one")
-    lengths = bytearray()
-    for frame in frames[:-1]:
-        size = len(frame)
-        lengths += bytes((size,)) if size < 252 else bytes((252 + (size & 3), (size - 252 - (size & 3)) >> 2))
-    return b"".join((bytes((toc | 3, 0x80 | len(frames))), lengths, *frames))
+    lengths, last = bytearray(), 0
+    for packet in packets:
+        size = len(packet) - 1
+        if size > _MOST_BYTES or packet[:1] != head:
+            raise ValueError("packets that cannot be one")
+        last = len(lengths)
+        if size < 252:
+            lengths.append(size)
+        else:
+            lengths += bytes((252 + (size & 3), (size - 252 - (size & 3)) >> 2))
+    del lengths[last:]
+    return b"".join((bytes((toc | 3, 0x80 | len(packets))), lengths, *[packet[1:] for packet in packets]))
 
 
 def lost_frame(data: bytes) -> bytes:

@@ -243,25 +243,27 @@ class Transcoder:
 def _runs(packets: Sequence[OpusPacket]) -> list[list[OpusPacket]]:
     """The packets in rows that may be decoded as one: of one frame each, one after the other, up to 120 ms."""
     runs: list[list[OpusPacket]] = []
-    room, config, rtp_time, time = 0, -1, 0, 0.0
+    head, samples, room, rtp_time, time = b"", 0, 0, 0, 0.0
     for packet in packets:
-        toc = parse_toc(packet.data)
-        single = (
-            toc is not None and toc.frames == 1 and not packet.data[0] & 3 and packet.time <= packet.arrival + _EARLY
-        )
-        samples = toc.samples if toc is not None else 0
+        data = packet.data
         if (
-            single
-            and packet.data[0] == config
+            head
+            and data[:1] == head
             and packet.rtp_time == rtp_time
-            and abs(packet.time - time) * RATE < _NEAR
             and samples <= room
+            and abs(packet.time - time) * RATE < _NEAR
+            and packet.time <= packet.arrival + _EARLY
         ):
             runs[-1].append(packet)
         else:
             runs.append([packet])
-            room = MAX_SAMPLES
-        config = packet.data[0] if single else -1
+            toc = parse_toc(data)
+            if toc is not None and not data[0] & 3 and packet.time <= packet.arrival + _EARLY:
+                head, samples = data[:1], toc.samples
+            else:
+                head, samples = b"", 0
+            room, rtp_time = MAX_SAMPLES, packet.rtp_time
         room -= samples
-        rtp_time, time = packet.rtp_time + samples, packet.time + samples / RATE
+        rtp_time += samples
+        time = packet.time + samples / RATE
     return runs
