@@ -292,18 +292,18 @@ def _mix(first: Channel, second: Channel, layout: Layout, count: int, alike: boo
     mixed = False
     for band in range(count):
         start, end = layout.bands[band], layout.bands[band + 1]
+        left, right = first.lines[start:end], second.lines[start:end]
         both = np.float32(0)
-        for i in range(start, end):
-            both += first.lines[i] * second.lines[i]
+        for i in range(end - start):
+            both += left[i] * right[i]
         sides = (first.powers[band] + second.powers[band]) / 4
         both /= np.float32(2 * (end - start))
         mid, side = max(sides + both, _NOTHING), max(sides - both, _NOTHING)
         layout.mid_side[band] = alike or mid * side < _WIDE * first.powers[band] * second.powers[band]
         if layout.mid_side[band]:
             mixed = True
-            for i in range(start, end):
-                left, right = first.lines[i], second.lines[i]
-                first.lines[i], second.lines[i] = (left + right) * _HALF, (left - right) * _HALF
+            for i in range(end - start):
+                left[i], right[i] = (left[i] + right[i]) * _HALF, (left[i] - right[i]) * _HALF
             first.levels[band], second.levels[band] = level(float(mid)), level(float(side))
             # Left as well as right will have the noise of both.
             first.noise[band] = second.noise[band] = min(first.noise[band], second.noise[band]) - _HALF

@@ -28,10 +28,11 @@ _REACH = 50
 def band_powers(lines: Floats, bands: Ints, count: int, powers: Floats) -> None:
     """Mean square of each band's lines."""
     for band in range(count):
+        part = lines[bands[band] : bands[band + 1]]
         total = np.float32(0)
-        for i in range(bands[band], bands[band + 1]):
-            total += lines[i] * lines[i]
-        powers[band] = total / np.float32(bands[band + 1] - bands[band])
+        for i in range(len(part)):
+            total += part[i] * part[i]
+        powers[band] = total / np.float32(len(part))
 
 
 def level(power: float) -> float:
@@ -76,17 +77,17 @@ def quantize(lines: Floats, raised: Floats, bands: Ints, count: int, factors: In
     """
     for band in range(count):
         start, end = bands[band], bands[band + 1]
-        peak = _quantize_band(lines, raised, start, end, factors[band], values)
+        peak = _quantize_band(lines[start:end], raised[start:end], factors[band], values[start:end])
         while peak > _LARGEST and factors[band] < _LAST_FACTOR:
             factors[band] += 1
-            peak = _quantize_band(lines, raised, start, end, factors[band], values)
+            peak = _quantize_band(lines[start:end], raised[start:end], factors[band], values[start:end])
         peaks[band] = peak
 
 
-def _quantize_band(lines: Floats, raised: Floats, start: int, end: int, factor: int, values: Ints) -> int:
+def _quantize_band(lines: Floats, raised: Floats, factor: int, values: Ints) -> int:
     gain = GAINS[factor]
     peak = np.int32(0)
-    for i in range(start, end):
+    for i in range(len(lines)):
         value = np.int32(min(raised[i] * gain + _ROUND, _TOO_LARGE))
         peak = max(peak, value)
         values[i] = value if lines[i] >= 0 else -value
