@@ -1,5 +1,6 @@
 """Bits, from the highest down, into bytes."""
 
+from relay.core.aac.encoder.inlined import inlined
 from relay.core.aac.encoder.tables import Bytes, Longs
 
 PENDING, COUNT, POSITION = 0, 1, 2
@@ -10,20 +11,22 @@ _AT_ONCE = 32
 
 def put(out: Bytes, at: Longs, value: int, count: int) -> None:
     """Up to 32 bits."""
-    pending = at[PENDING] << count | value
-    left = at[COUNT] + count
+    at[PENDING], at[COUNT], at[POSITION] = pushed(out, at[PENDING], at[COUNT], at[POSITION], value, count)
+
+
+@inlined
+def pushed(out: Bytes, pending: int, left: int, position: int, value: int, count: int) -> tuple[int, int, int]:
+    """What `at` holds after `value`."""
+    pending = pending << count | value
+    left += count
     if left >= _AT_ONCE:
         left -= _AT_ONCE
-        position = at[POSITION]
         word = pending >> left
-        out[position] = word >> 24 & 255
-        out[position + 1] = word >> 16 & 255
-        out[position + 2] = word >> 8 & 255
-        out[position + 3] = word & 255
-        at[POSITION] = position + 4
+        here = out[position : position + 4]
+        here[0], here[1], here[2], here[3] = word >> 24 & 255, word >> 16 & 255, word >> 8 & 255, word & 255
+        position += 4
         pending &= (1 << left) - 1
-    at[PENDING] = pending
-    at[COUNT] = left
+    return pending, left, position
 
 
 def align(out: Bytes, at: Longs) -> None:

@@ -4,15 +4,15 @@ Codebooks come in pairs that number the same combinations of values, one for cal
 (ISO/IEC 14496-3, tables 4.A.2 to 4.A.12, and 4.6.3.3); the last takes any value, by escapes.
 """
 
-from relay.core.aac.encoder.bits import put
+from relay.core.aac.encoder.bits import COUNT, PENDING, POSITION, pushed, put
 from relay.core.aac.encoder.inlined import inlined
 from relay.core.aac.encoder.tables import (
     CODES,
-    COSTS,
     FACTOR_CODES,
     FACTOR_LENGTHS,
     LARGEST,
     LENGTHS,
+    PAIR_COSTS,
     STARTS,
     Bytes,
     Ints,
@@ -35,16 +35,15 @@ def least_book(peak: int) -> int:
 
 def band_cost(values: Ints, start: int, end: int, book: int) -> tuple[int, int]:
     """Bits in `book`, the first of a pair, and in the second; both the same for the last one."""
-    cost = other_cost = 0
-    first, second = STARTS[book], STARTS[min(book + 1, ESCAPE)]
-    for at in range(start, end, _size(book)):
-        place = _place(values, at, book)
-        cost += COSTS[first + place]
-        other_cost += COSTS[second + place]
+    part, costs = values[start:end], PAIR_COSTS[STARTS[book] :]
+    both = 0
+    for at in range(0, len(part), _size(book)):
+        both += costs[_place(part, at, book)]
+    cost, other_cost = both & 0xFFFF, both >> 16
     if book == ESCAPE:
-        for at in range(start, end):
-            if abs(values[at]) >= _LEAST_ESCAPED:
-                cost += 2 * _exponent(values[at]) - 3
+        for at in range(len(part)):
+            if abs(part[at]) >= _LEAST_ESCAPED:
+                cost += 2 * _exponent(part[at]) - 3
         other_cost = cost
     return cost, other_cost
 
@@ -137,21 +136,23 @@ def factor_cost(factor: int, before: int) -> int:
 def put_band(out: Bytes, at: Longs, values: Ints, start: int, end: int, book: int) -> None:
     """A band's part of spectral_data (4.4.2.7)."""
     size = _size(book)
-    first = STARTS[book]
     signed = book <= 2 or 5 <= book <= 6
-    for place in range(start, end, size):
-        index = first + _place(values, place, book)
-        code, length = CODES[index], LENGTHS[index]
+    part, codes, lengths = values[start:end], CODES[STARTS[book] :], LENGTHS[STARTS[book] :]
+    pending, left, position = at[PENDING], at[COUNT], at[POSITION]
+    for place in range(0, len(part), size):
+        index = _place(part, place, book)
+        code, length = codes[index], lengths[index]
         if not signed:
             for i in range(place, place + size):
-                if values[i] != 0:
-                    code = code << 1 | (values[i] < 0)
-                    length += 1
-        put(out, at, code, length)
+                some = int(part[i] != 0)
+                code = code << some | int(part[i] < 0)
+                length += some
+        pending, left, position = pushed(out, pending, left, position, code, length)
         if book == ESCAPE:
             for i in range(place, place + 2):
-                value = abs(values[i])
+                value = abs(part[i])
                 if value >= _LEAST_ESCAPED:
                     exponent = _exponent(value)
-                    put(out, at, (1 << exponent - 3) - 2, exponent - 3)
-                    put(out, at, value - (1 << exponent), exponent)
+                    escape = ((1 << exponent - 3) - 2) << exponent | value - (1 << exponent)
+                    pending, left, position = pushed(out, pending, left, position, escape, 2 * exponent - 3)
+    at[PENDING], at[COUNT], at[POSITION] = pending, left, position

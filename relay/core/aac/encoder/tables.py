@@ -136,6 +136,10 @@ COSTS = LENGTHS + np.concatenate(
     ]
 ).astype(np.int32)
 """Bits with those of the signs."""
+PAIR_COSTS = COSTS.copy()
+"""Of the first codebook of each pair, and 65536 times those of the second."""
+for _book in range(1, 11, 2):
+    PAIR_COSTS[STARTS[_book] : STARTS[_book + 1]] += COSTS[STARTS[_book + 1] : STARTS[_book + 2]] << 16
 LARGEST = np.array([0, 1, 1, 2, 2, 4, 4, 7, 7, 12, 12, 8191], np.int32)
 """The largest value that each codebook takes."""
 FACTOR_CODES, FACTOR_LENGTHS = _codes(_SCALE_FACTOR)

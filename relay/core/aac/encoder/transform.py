@@ -24,22 +24,31 @@ def transform(sound: Floats, sequence: int, lines: Floats, scratch: Floats) -> N
     real, imaginary = rest[:VALUES], rest[VALUES : 2 * VALUES]
     real_to, imaginary_to = rest[2 * VALUES : 3 * VALUES], rest[3 * VALUES :]
     if sequence == EIGHT_SHORT:
-        for window in range(8):
-            start = _FIRST + window * SHORT
+        for short in range(8):
+            start = _FIRST + short * SHORT
             for i in range(SHORT):
                 windowed[i] = sound[start + 2 * i] * SHORT_WINDOW[2 * i]
                 windowed[SHORT + i] = sound[start + 2 * i + 1] * SHORT_WINDOW[2 * i + 1]
-            _fold(windowed, SHORT, real[window:], imaginary[window:], 8)
+            _fold(windowed, SHORT, real[short:], imaginary[short:], 8)
         eight_ffts_64(real, imaginary, real_to, imaginary_to)
-        for window in range(8):
-            _unfold(real[window:], imaginary[window:], 8, SHORT, lines[window * SHORT : (window + 1) * SHORT])
+        for short in range(8):
+            _unfold(real[short:], imaginary[short:], 8, SHORT, lines[short * SHORT : (short + 1) * SHORT])
     else:
-        for i in range(FRAME):
-            windowed[i] = sound[2 * i] * WINDOWS[sequence, 2 * i]
-            windowed[FRAME + i] = sound[2 * i + 1] * WINDOWS[sequence, 2 * i + 1]
-        _fold(windowed, FRAME, real, imaginary, 1)
+        _fold_long(sound, sequence, windowed, real, imaginary)
         fft_512(real, imaginary, real_to, imaginary_to)
-        _unfold(real_to, imaginary_to, 1, FRAME, lines)
+        _unfold_long(real_to, imaginary_to, lines)
+
+
+def _fold_long(sound: Floats, sequence: int, windowed: Floats, real: Floats, imaginary: Floats) -> None:
+    window = WINDOWS[sequence]
+    for i in range(FRAME):
+        windowed[i] = sound[2 * i] * window[2 * i]
+        windowed[FRAME + i] = sound[2 * i + 1] * window[2 * i + 1]
+    _fold(windowed, FRAME, real, imaginary, 1)
+
+
+def _unfold_long(real: Floats, imaginary: Floats, lines: Floats) -> None:
+    _unfold(real, imaginary, 1, FRAME, lines)
 
 
 @inlined
@@ -66,12 +75,13 @@ def _fold(windowed: Floats, size: int, real: Floats, imaginary: Floats, apart: i
 
 @inlined
 def _unfold(real: Floats, imaginary: Floats, apart: int, size: int, lines: Floats) -> None:
-    """The MDCT's lines, of what its FFT gives."""
+    """The MDCT's lines, of what its FFT gives, which is lost."""
     half = size // 2
     twist = 0 if size == SHORT else SHORT // 2
+    cosines, sines = TWIST_COSINES[twist : twist + half], TWIST_SINES[twist : twist + half]
     for i in range(half):
-        j = half - 1 - i
-        cosine, sine = TWIST_COSINES[twist + i], TWIST_SINES[twist + i]
-        lines[2 * i] = _SCALE * (real[apart * i] * cosine - imaginary[apart * i] * sine)
-        cosine, sine = TWIST_COSINES[twist + j], TWIST_SINES[twist + j]
-        lines[2 * i + 1] = -_SCALE * (real[apart * j] * sine + imaginary[apart * j] * cosine)
+        a, b = real[apart * i], imaginary[apart * i]
+        real[apart * i] = _SCALE * (a * cosines[i] - b * sines[i])
+        imaginary[apart * i] = -_SCALE * (a * sines[i] + b * cosines[i])
+    for i in range(half):
+        lines[2 * i], lines[2 * i + 1] = real[apart * i], imaginary[apart * (half - 1 - i)]
