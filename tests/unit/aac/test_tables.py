@@ -13,6 +13,7 @@ from relay.core.aac.encoder.tables import (
     FACTOR_LENGTHS,
     LENGTHS,
     LONG_BANDS,
+    PAIR_COSTS,
     SHORT_BANDS,
     SHORT_WINDOW,
     STARTS,
@@ -58,6 +59,13 @@ def test_costs_are_the_codes_and_their_signs(book: int) -> None:
     values, size = VALUES[book]
     signs = [np.count_nonzero(some) if values[0] == 0 else 0 for some in product(values, repeat=size)]
     assert np.array_equal(COSTS[BOOKS[book - 1]], LENGTHS[BOOKS[book - 1]] + signs)
+
+
+@pytest.mark.parametrize("book", [1, 3, 5, 7, 9])
+def test_costs_of_a_pair_are_those_of_both(book: int) -> None:
+    costs = PAIR_COSTS[BOOKS[book - 1]]
+    assert np.array_equal(costs & 0xFFFF, COSTS[BOOKS[book - 1]])
+    assert np.array_equal(costs >> 16, COSTS[BOOKS[book]])
 
 
 @pytest.mark.parametrize(("bands", "count", "end"), [(LONG_BANDS, 49, FRAME), (SHORT_BANDS, 14, SHORT)])

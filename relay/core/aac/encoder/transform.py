@@ -40,6 +40,7 @@ def transform(sound: Floats, sequence: int, lines: Floats, scratch: Floats) -> N
 
 
 def _fold_long(sound: Floats, sequence: int, windowed: Floats, real: Floats, imaginary: Floats) -> None:
+    """By itself, as `_unfold_long`: loops become vectors where little is to be known of their arrays."""
     window = WINDOWS[sequence]
     for i in range(FRAME):
         windowed[i] = sound[2 * i] * window[2 * i]
