@@ -264,7 +264,7 @@ def test_a_cdn_that_comes_back_is_pushed_to_within_two_seconds(cdn: VirtualCdn, 
                 await asyncio.sleep(0.05)
 
         waits = []
-        for _ in range(20):
+        for _ in range(12):
             await until(loop.time() + 5)
             assert cdn.phase == "publishing"
             cdn.kill()

@@ -7,6 +7,7 @@ from relay.core.h264 import length_prefixed, split_annex_b
 from relay.core.rtmp import amf0
 from tests.support.coded import coded
 from tests.support.ffmpeg_flv import flv_tags
+from tests.support.thorough import also
 from tests.unit.rtp.codec_cases import H265, H265_B_FRAMES
 
 SPS = next(nal for nal in split_annex_b(H265.units(1)[0].data) if h265.nal_type(nal) == h265.NalType.SPS)
@@ -61,7 +62,7 @@ def test_bodies_are_those_of_ffmpegs_muxer(case) -> None:
         assert abs(int.from_bytes(body[5:at], "big") - int.from_bytes(their_body[5:at], "big")) <= 1  # rounding
 
 
-@pytest.mark.parametrize(("width", "height"), [(64, 48), (322, 242), (1280, 720), (1920, 1080)])
+@pytest.mark.parametrize(("width", "height"), [(64, 48), (322, 242), (1280, 720), *also((1920, 1080))])
 def test_sizes(width: int, height: int) -> None:
     units = coded(H265.encoder, 1, dict(H265.options), width=width, height=height)
     described = h265.describe(split_annex_b(units[0].data))

@@ -8,6 +8,7 @@ from relay.core import flv, vp9
 from relay.core.rtmp import amf0
 from tests.support.coded import coded
 from tests.support.ffmpeg_flv import flv_tags
+from tests.support.thorough import also
 from tests.unit.rtp.codec_cases import VP9
 
 
@@ -24,7 +25,7 @@ def test_bodies_are_those_of_ffmpegs_muxer() -> None:
     assert ours_told["videocodecid"] == theirs["videocodecid"]
 
 
-@pytest.mark.parametrize(("width", "height"), [(64, 48), (320, 240), (640, 480), (1280, 720), (1920, 1080)])
+@pytest.mark.parametrize(("width", "height"), [(64, 48), (320, 240), (640, 480), (1280, 720), *also((1920, 1080))])
 def test_levels_are_those_of_ffmpeg(width: int, height: int) -> None:
     units = coded("libvpx-vp9", 1, dict(VP9.options), width=width, height=height)
     described = vp9.describe([units[0].data])
