@@ -180,7 +180,7 @@ def test_timestamps_that_come_back_four_seconds_early(*, reports: bool) -> None:
     assert max(late) - min(late) <= 0.020
 
 
-@pytest.mark.parametrize("away", [0.05, 2.0, *also(0.0, 8.0)])
+@pytest.mark.parametrize("away", [2.0, *also(0.0, 0.05, 8.0)])
 def test_a_user_who_joins_again(away: float) -> None:
     """The new session's RTP numbers have nothing to do with the old one's, and its clock is another."""
     push = Push()

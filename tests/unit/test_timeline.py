@@ -80,7 +80,7 @@ def test_first_frame_is_placed_at_its_arrival_without_any_report() -> None:
     assert clock.place(12345 + 3000, 50.034, 50.034) == pytest.approx(50.0333, abs=1e-3)
 
 
-@pytest.mark.parametrize(("reports", "ppm"), [(True, 200), (False, -200), *also((True, -200), (False, 200))])
+@pytest.mark.parametrize(("reports", "ppm"), [(True, 200), *also((True, -200), (False, 200), (False, -200))])
 def test_skew_of_the_publishers_clock_is_followed_for_an_hour(ppm: float, *, reports: bool) -> None:
     paths = [Path(AUDIO, 0.1, ppm=ppm, jitter=0.02), Path(VIDEO, 0.2, ppm=ppm, jitter=0.02)]
 

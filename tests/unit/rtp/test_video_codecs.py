@@ -50,7 +50,7 @@ def test_a_change_of_size_is_described(case: Case) -> None:
 
 
 @each_codec
-@pytest.mark.parametrize("seed", [0, 2, 4, *also(1, 3, 5)])
+@pytest.mark.parametrize("seed", [0, 4, *also(1, 2, 3, 5)])
 def test_after_a_loss_nothing_comes_before_a_whole_key_picture(case: Case, seed: int) -> None:
     """What comes out decodes under FFmpeg without one error, whatever packets are lost."""
     chance = random.Random(seed)  # noqa: S311  seeded
