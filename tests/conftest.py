@@ -20,7 +20,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # A run that decides whether a change lands (CI) tries the same cases each time; every other run tries new ones. All
 # tests have their number from here; `--hypothesis-profile quick` is for `tests/run quick`.
 hypothesis.settings.register_profile("whole", max_examples=50, deadline=None, derandomize=bool(os.environ.get("CI")))
-hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("whole"), max_examples=20)
+hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("whole"), max_examples=15)
 hypothesis.settings.load_profile("whole")
 
 LONGEST = (

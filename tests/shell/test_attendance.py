@@ -18,6 +18,7 @@ from relay.engine.schema import callbacks, publishers, servers
 from tests.support.eventually import eventually
 from tests.support.postgres import postgres
 from tests.support.sql import execute, migrated, rows
+from tests.support.thorough import also
 
 NOW = 1_700_000_000_000
 ALICE = StreamKey("app", "room", "alice")
@@ -33,7 +34,7 @@ def postgres_url() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["file", "postgresql"])
+@pytest.fixture(params=["file", *also("postgresql")])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> DatabaseUrl:
     if request.param == "file":
         return migrated(tmp_path)

@@ -27,6 +27,7 @@ from tests.support.http import Response
 from tests.support.postgres import postgres
 from tests.support.receiver import PATH, SECRET, Call, WebhookReceiver, hang, receiver_down, receiving, status
 from tests.support.sql import InMemory, rows
+from tests.support.thorough import thorough
 
 MINUTE = 60.0
 
@@ -408,6 +409,7 @@ def postgres_url() -> Iterator[str]:
         yield url
 
 
+@thorough
 async def test_servers_of_one_postgresql_share_the_work(postgres_url: str) -> None:
     url = DatabaseUrl.parse(postgres_url)
     both_call = asyncio.Event()

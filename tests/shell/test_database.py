@@ -27,6 +27,7 @@ from relay.engine.sqlite import SQLite
 from tests.support.eventually import eventually
 from tests.support.postgres import PASSWORD, postgres
 from tests.support.sql import execute, rows
+from tests.support.thorough import also, thorough
 
 FIRST = "0001"
 ROW: dict[str, Any] = {
@@ -66,13 +67,13 @@ def _shared(request: pytest.FixtureRequest, tmp_path: Path) -> DatabaseUrl:
     return DatabaseUrl.parse(request.getfixturevalue("postgres_url"))
 
 
-@pytest.fixture(params=["file", "postgresql"])
+@pytest.fixture(params=["file", *also("postgresql")])
 def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> DatabaseUrl:
     """Of a database that several connections, and processes, may use."""
     return _shared(request, tmp_path)
 
 
-@pytest.fixture(params=["file", "memory", "postgresql"])
+@pytest.fixture(params=["file", "memory", *also("postgresql")])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> DatabaseUrl:
     return DatabaseUrl.memory() if request.param == "memory" else _shared(request, tmp_path)
 
@@ -286,6 +287,7 @@ async def test_close_waits_for_what_is_under_way_and_leaves_no_file_open(tmp_pat
     assert files() == [path], "the last one to close has put the journal into the file"
 
 
+@thorough
 async def test_transactions_that_wait_for_each_other_in_a_circle_are_both_done(postgres_url: str) -> None:
     begun: set[str] = set()
 
@@ -353,6 +355,7 @@ def test_what_is_no_url_of_a_database(text: str) -> None:
     assert caught.value.__cause__ is None
 
 
+@thorough
 async def test_a_wrong_password_is_not_told(postgres_url: str) -> None:
     database = Database(DatabaseUrl.parse(postgres_url.replace(PASSWORD, "wrong-password")))
     with pytest.raises(DatabaseUnavailable, match="authentication failed") as caught:
