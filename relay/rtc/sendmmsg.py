@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from relay.rtc.mmsg import BATCH, MSG_DONTWAIT, NAME, Slots
 from relay.rtc.srtp import MAX_PLAIN, SrtpOutput
-from relay.rtc.udp import UdpTransport
+from relay.rtc.udp import MAX_DATAGRAM, UdpTransport
 
 _VECTOR_WORDS, _LENGTH_WORD = 2, 1  # of 64 bits, in struct iovec
 
@@ -20,7 +20,6 @@ class _Buffers(Slots):
         super().__init__()
         ffi = self.ffi
         self.call = self.library.sendmmsg
-        self.move = ffi.memmove
         self.lengths = memoryview(ffi.buffer(self._vectors)).cast("B").cast("Q")[_LENGTH_WORD::_VECTOR_WORDS]
         # libsrtp writes the new length there, too: the lower half of a word, on these little-endian machines.
         self.sizes = [ffi.cast("int *", ffi.addressof(self._vectors[i], "iov_len")) for i in range(BATCH)]
@@ -47,27 +46,27 @@ class BatchOutput:
 
         Returns how many could be protected.
         """
+        if len(packets) > BATCH:
+            return sum(self.send(packets[first : first + BATCH]) for first in range(0, len(packets), BATCH))
         self._buffers.names[0:NAME] = self._name
-        protected = 0
-        for first in range(0, len(packets), BATCH):
-            count = self._protect(packets[first : first + BATCH])
-            self._send(count)
-            protected += count
-        return protected
+        count = self._protect(packets)
+        self._send(count)
+        return count
 
     def _protect(self, packets: Sequence[bytes]) -> int:
         """Puts them side by side into the buffers, without those that libsrtp refuses; how many there are then."""
         srtp, buffers = self._srtp, self._buffers
         handle, protect_rtp, protect_rtcp = srtp.handle, srtp.protect_rtp, srtp.protect_rtcp
-        move, lengths, slots, sizes = buffers.move, buffers.lengths, buffers.packets, buffers.sizes
-        count = 0
+        payload, lengths, slots, sizes = buffers.payload, buffers.lengths, buffers.packets, buffers.sizes
+        count = start = 0
         for packet in packets:
             size = len(packet)
             if 8 <= size <= MAX_PLAIN:
-                move(slots[count], packet, size)
+                payload[start : start + size] = packet
                 lengths[count] = size
-                protect = protect_rtcp if 191 < packet[1] < 224 else protect_rtp
-                count += not protect(handle, slots[count], sizes[count])
+                if not (protect_rtcp if 191 < packet[1] < 224 else protect_rtp)(handle, slots[count], sizes[count]):
+                    count += 1
+                    start += MAX_DATAGRAM
         return count
 
     def _send(self, count: int) -> None:
