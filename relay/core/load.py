@@ -15,8 +15,8 @@ LATE = 0.02
 """Seconds of lateness from which a tick counts as overrun."""
 MAX_CPU_SHARE = 0.85
 """Of one core, which is all that one loop can have; by default."""
-BUSY = 0.6
-"""CPU share from which ticks are as long as they get."""
+QUIET, BUSY = 0.07, 0.52
+"""CPU shares up to which ticks are as short, and from which they are as long, as they get."""
 MAX_LAG = 0.2
 """Seconds of lateness, on average: two thirds of what the sound keeps in hand."""
 
@@ -48,7 +48,8 @@ class Load:
 def tick_length(shortest: float, longest: float, cpu_share: float) -> float:
     """Seconds to the next tick: a tick costs each stream about the same whatever it finds, so under load they are few,
     and with little to do pictures wait less."""
-    return shortest + (longest - shortest) * min(cpu_share / BUSY, 1.0)
+    load = (cpu_share - QUIET) / (BUSY - QUIET)
+    return shortest + (longest - shortest) * max(0.0, min(load, 1.0))
 
 
 class LoadMeter:

@@ -60,6 +60,8 @@ def test_two_ticks_at_one_moment_are_one() -> None:
     assert meter.load.cpu_share == 0.0
 
 
-@pytest.mark.parametrize(("cpu_share", "length"), [(0.0, 0.01), (0.3, 0.025), (0.8, 0.04), (0.95, 0.04)])
+@pytest.mark.parametrize(
+    ("cpu_share", "length"), [(0.0, 0.01), (0.07, 0.01), (0.295, 0.025), (0.52, 0.04), (0.95, 0.04)]
+)
 def test_ticks_are_short_where_there_is_little_to_do_and_bounded_under_load(cpu_share: float, length: float) -> None:
     assert tick_length(0.01, 0.04, cpu_share) == pytest.approx(length)
