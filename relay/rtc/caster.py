@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Literal, Self, cast
 
+from relay.core.rtp import rtcp
 from relay.core.rtp.h264_payload import packetize
 from relay.core.rtp.sender import MAX_PAYLOAD, RtpSender
 from relay.rtc.fragment import write_fragment
@@ -133,11 +134,13 @@ class Caster:
         wanted = False
         for arrival, packet in self._transport.receive(now):
             if 191 < packet[1] < 224:
+                messages = rtcp.parse(packet) or ()
                 for sender in self._senders.values():
-                    feedback = sender.receive_rtcp(packet, arrival)
+                    feedback = sender.heed(messages, arrival)
                     wanted = wanted or feedback.key_frame_wanted
-                    self.retransmitted += len(feedback.retransmissions)
-                    self.send_packets(feedback.retransmissions)
+                    if feedback.retransmissions:
+                        self.retransmitted += len(feedback.retransmissions)
+                        self.send_packets(feedback.retransmissions)
         if wanted:
             self.key_frames_asked += 1
             self._on_key_frame_wanted()
