@@ -135,7 +135,7 @@ class Feed:
         opus, transcoder = self._opus, self._transcoder
         if transcoder is None:
             return False
-        return transcoder.end <= now - AUDIO_LAG or (bool(opus) and opus[-1].time - opus[0].time >= AUDIO_BATCH)
+        return (bool(opus) and opus[-1].time - opus[0].time >= AUDIO_BATCH) or transcoder.end <= now - AUDIO_LAG
 
     def encode(self, now: float) -> None:
         """Takes what is due."""

@@ -18,7 +18,19 @@ from numba import types
 from relay.core.aac.encoder import frame, memory, resample, tables
 from relay.push.transcode import compiled
 
-_MODULES = ("bits", "huffman", "fft", "transform", "attack", "quantizer", "frame", "resample")
+_MODULES = (
+    "bits",
+    "huffman",
+    "fft",
+    "transform",
+    "attack",
+    "quantizer",
+    "scratch",
+    "fit",
+    "block",
+    "frame",
+    "resample",
+)
 # Sums may be taken in any order; infinities and what is no number are none the less what they are.
 _OPTIONS = {"error_model": "numpy", "fastmath": {"reassoc", "contract", "arcp", "nsz", "afn"}}
 # Nothing is allocated, so nothing is counted; and only the two entries are called from outside, and not by Python.

@@ -65,16 +65,12 @@ class LeanResampler:
         self._from_buffer = ffi.from_buffer
         self._state = ffi.new("float[]", RESAMPLER_STATE)
         self._control = ffi.new("double[]", FIRST_RESAMPLER_CONTROLS)
+        self.held = 0.0
+        """Samples (48 kHz) that went in behind the last that came out."""
         self._made = 0
         self._slide = 0.0
         self._left = 0
         """Samples for which it slides."""
-
-    @property
-    def held(self) -> float:
-        """Samples (48 kHz) that went in behind the last that came out."""
-        control = self._control
-        return float(control[HELD] - AHEAD - control[FRACTION] / UP)
 
     def resample(self, pcm: bytes, position: int) -> list[memoryview]:
         """Takes 16-bit stereo, 120 ms at most, whose place is `position` in samples; gives floats, left and right, that
@@ -99,6 +95,7 @@ class LeanResampler:
             room.left,
             room.right,
         )
+        self.held = control[HELD] - AHEAD - control[FRACTION] / UP
         made = int(control[MADE])
         self._made += made
         return [plane[: made * FLOAT] for plane in room.planes]
