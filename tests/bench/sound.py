@@ -27,7 +27,7 @@ from rich.table import Table
 from relay.core.media import OpusPacket
 from relay.core.opus import RATE, joined
 from relay.push.transcode import AAC_RATE, AAC_SAMPLES, CoderName, Transcoder
-from relay.push.transcode.codecs import OpusDecoder, Resampler
+from relay.push.transcode.codecs import OpusDecoder
 from relay.push.transcode.coders import Coder, PlainCoder, make_coder
 from relay.push.transcode.pcm import SAMPLE
 from tests.support.coding import alike, at_aac_rate, decode, frames
@@ -145,11 +145,11 @@ def way(name: CoderName, programme: str, sound: Sound, repeats: int) -> Way:
         decoded[:] = [frame for one in data if (frame := decoder.decode(one)) is not None]
 
     def resampling() -> None:
-        resampler = Resampler(make_coder(name, 128_000).mix)
+        resampler = make_coder(name, 128_000).make_resampler()
         resampled[:] = []
         position = 0
         for frame in decoded:
-            resampled.append(resampler.resample(frame, position))
+            resampled.append([bytes(plane) for plane in resampler.resample(frame, position)])
             position += len(frame) // SAMPLE
 
     def coding() -> None:
