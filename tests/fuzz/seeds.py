@@ -421,7 +421,7 @@ async def transcript(server: Nginx, url: str, *, tags: list[flv.Tag]) -> tuple[b
     await flush()
     while session.state not in (State.LIVE, State.ENDED) and (data := await reader.read(65536)):
         received += data
-        session.receive(data)
+        session.receive(data, asyncio.get_running_loop().time())
         await flush()
     if session.state is State.LIVE:
         for tag in tags:
