@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from relay.cli.measure import audio_format, video_frames
+from relay.cli.measure import audio_format, is_picture
 from relay.core import flv, h264
 from relay.core.flv import Tag
 from relay.push.sink import Sink, SinkStream
@@ -33,7 +33,7 @@ class _Arrivals:
 
     def tag(self, stream: SinkStream, tag: Tag, arrival: float) -> None:
         counts = self._since[stream.app, stream.key]
-        counts[0] += bool(video_frames([tag]))
+        counts[0] += is_picture(tag)
         counts[1] += tag.type == flv.AUDIO
         counts[2] += len(tag.body)
         if tag.is_header and tag.type != flv.DATA:

@@ -12,10 +12,11 @@ from relay.cli.measure import (
     audio_format,
     audio_holes,
     av_offsets,
+    is_picture,
     percentile,
+    picture_digests,
     read_tags,
     vcl_digests,
-    video_frames,
 )
 from relay.cli.source import Picture
 from relay.core.flv import Tag
@@ -43,12 +44,12 @@ class Arrivals:
         self.order.append(digests)
 
     def on_tag(self, stream: SinkStream, tag: Tag, arrival: float) -> None:
-        if not video_frames([tag]):
+        if not is_picture(tag):
             return
         self.received += 1
         if self.first_video is None:
             self.first_video = arrival
-        sent = self.sent.get(access_units([tag])[0])
+        sent = self.sent.get(picture_digests(tag))
         if sent is not None:
             self.latencies.append(arrival - sent)
 
