@@ -15,7 +15,9 @@ AUDIO = TrackSpec("audio", 111, 48000)
 TICK = 0.01
 
 
-def video_sender(*, rtx: bool = True, first_sequence: int = 65500, ssrc: int = 0x5EED) -> RtpSender:
+def video_sender(
+    *, rtx: bool = True, first_sequence: int = 65500, ssrc: int = 0x5EED, history: int = 1024
+) -> RtpSender:
     return RtpSender(
         kind="video",
         payload_type=102,
@@ -27,10 +29,11 @@ def video_sender(*, rtx: bool = True, first_sequence: int = 65500, ssrc: int = 0
         rtx_payload_type=103 if rtx else None,
         rtx_ssrc=0x5EEE if rtx else None,
         rtx_first_sequence=7,
+        history=history,
     )
 
 
-def audio_sender(*, first_sequence: int = 65500, ssrc: int = 0xA0D10) -> RtpSender:
+def audio_sender(*, first_sequence: int = 65500, ssrc: int = 0xA0D10, history: int = 1024) -> RtpSender:
     return RtpSender(
         kind="audio",
         payload_type=111,
@@ -39,6 +42,7 @@ def audio_sender(*, first_sequence: int = 65500, ssrc: int = 0xA0D10) -> RtpSend
         cname="publisher",
         first_sequence=first_sequence,
         rtp_offset=2**32 - 48000,
+        history=history,
     )
 
 

@@ -4,7 +4,6 @@ import pytest
 
 from relay.core.rtp import rtcp
 from relay.core.rtp.packet import RtpPacket
-from relay.core.rtp.sender import RtpSender
 from tests.unit.rtp.network import audio_sender, picture, video_sender
 
 
@@ -55,9 +54,7 @@ def test_retransmission_without_one_is_the_packet_itself() -> None:
 
 
 def test_history_is_bounded_and_survives_the_wrap() -> None:
-    sender = RtpSender(
-        kind="audio", payload_type=111, clock_rate=48000, ssrc=5, cname="a", first_sequence=0, rtp_offset=0, history=50
-    )
+    sender = audio_sender(first_sequence=0, ssrc=5, history=50)
     for index in range(70_000):
         sender.send_opus(b"x", index * 960, 0.0)
     wanted = [number & 0xFFFF for number in range(70_000 - 60, 70_000)]
@@ -69,16 +66,7 @@ def test_history_is_bounded_and_survives_the_wrap() -> None:
 
 @pytest.mark.parametrize("counts", [(7,), (3, 7, 1, 12), (50, 1), (60, 2, 120)], ids=str)
 def test_what_is_kept_is_the_last_of_whatever_sizes(counts: tuple[int, ...]) -> None:
-    sender = RtpSender(
-        kind="video",
-        payload_type=96,
-        clock_rate=90000,
-        ssrc=5,
-        cname="a",
-        first_sequence=65_500,
-        rtp_offset=0,
-        history=50,
-    )
+    sender = video_sender(rtx=False, first_sequence=65_500, ssrc=5, history=50)
     sent: list[bytes] = []
     for turn in range(100):
         count = counts[turn % len(counts)]
