@@ -29,6 +29,8 @@ AUDIO_DELAY = AUDIO_LAG + 0.05
 """Seconds from a sound's time to its way out: silence has taken its place by then (`AUDIO_LAG` and the encoder's
 lookahead), so sound goes out evenly whatever the network does. Sent as it comes, it would pause for 0.3 s wherever a
 publisher vanishes, mutes with DTX or loses a packet, and a player that is nearer to live than that would stall."""
+AUDIO_STEP = 0.05
+"""Seconds that sound waits for a picture to go with: a write to a CDN costs about the same whatever is in it."""
 AUDIO_BATCH = 0.16
 """Seconds of sound from the first packet to the last that are enough to be encoded: streams that take turns find the
 processor's caches full of each other's, so turns are long, and short enough for what else the loop serves."""
@@ -83,6 +85,8 @@ class Feed:
         """The last call of the coder failed."""
         self._sound: deque[MediaTag] = deque()
         """Encoded, and on its way out at `AUDIO_DELAY`."""
+        self._shown = False
+        """A picture has been given since the last `release`."""
         self._recent_audio: deque[MediaTag] = deque(maxlen=ceil(HEAD_LIMIT * AAC_RATE / AAC_SAMPLES))
         stream.sinks.append(self._on_frame)
 
@@ -168,9 +172,13 @@ class Feed:
             self._sound.append(MediaTag(flv.AUDIO, frame.time, flv.aac_body(frame.data), key=False, config=None))
 
     def release(self, now: float) -> None:
-        """Gives the takers the sound that is due."""
-        while self._sound and self._sound[0].time <= now - AUDIO_DELAY:
-            tag = self._sound.popleft()
+        """Gives the takers the sound that is due, with a picture if one comes soon."""
+        sound, due = self._sound, now - AUDIO_DELAY
+        shown, self._shown = self._shown, False
+        if not sound or sound[0].time > (due if shown else due - AUDIO_STEP):
+            return
+        while sound and sound[0].time <= due:
+            tag = sound.popleft()
             self._recent_audio.append(tag)
             self._give(tag)
 
@@ -180,6 +188,7 @@ class Feed:
         if isinstance(frame, OpusPacket):
             self._opus.append(frame)
         elif (tag := self._video_tag(frame)) is not None:
+            self._shown = True
             self._give(tag)
 
     def _video_tag(self, unit: AccessUnit) -> MediaTag | None:

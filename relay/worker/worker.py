@@ -1,8 +1,7 @@
 """One process's worker: its rooms by name, moved on by one tick.
 
-All media work of the process happens in one task: a tick, then the sound, between whose streams others have their turn.
-There is no task per stream, no callback per packet and nothing that a packet awaits, so a stream costs what its packets
-cost and no wake-up of its own.
+All media work of the process is done in its ticks: there is no task per stream, no callback per packet and nothing that
+a packet awaits, so a stream costs what its packets cost and no wake-up of its own.
 """
 
 import asyncio
@@ -10,12 +9,12 @@ import contextlib
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import structlog
 
 from relay.core.ident import RoomKey, StreamKey, TaskKey
-from relay.core.load import LoadMeter, tick_length
+from relay.core.load import Load
 from relay.core.offer import Answered, NotTakingWork
 from relay.core.presence import PublisherChange
 from relay.core.snapshot import TaskSnapshot
@@ -32,6 +31,7 @@ from relay.worker.room import Room
 from relay.worker.settings import WorkerSettings
 from relay.worker.stats import WorkerStats
 from relay.worker.subscription import Closing
+from relay.worker.ticks import Ticks
 
 log = structlog.get_logger(__name__)
 
@@ -54,13 +54,12 @@ class Worker:
     def __init__(self, settings: WorkerSettings, on_event: Callable[[WorkerEvent], None]) -> None:
         self.settings = settings
         self._phases = PhaseClock(time.thread_time if settings.measure_cpu else time.perf_counter)
-        self._load = LoadMeter(0.0, 0.0)
         self._draining = False
         self._ended_bytes = 0
         """Sent by tasks that have ended."""
         self._rooms: dict[RoomKey, Room] = {}
         self._on_event = on_event
-        self._ticking: asyncio.Task[None] | None = None
+        self._ticks: Ticks | None = None
         self._empty = asyncio.Event()
         self._goodbyes: set[asyncio.Task[None]] = set()
         """Sessions that are closing."""
@@ -89,7 +88,8 @@ class Worker:
         # What is made once in a process, now: the first stream would hold up the loop for it.
         recvmmsg.available()
         Transcoder(coder=self.settings.audio_coder, bit_rate=self.settings.audio_bit_rate).close()
-        self._ticking = asyncio.create_task(self._run())
+        self._ticks = Ticks(self, shortest=self.settings.shortest_tick, longest=self.settings.longest_tick)
+        self._ticks.start()
 
     async def close(self) -> None:
         """Stops every task politely, sends publishers and viewers away, and ends the ticks."""
@@ -101,10 +101,8 @@ class Worker:
                 await self._empty.wait()
         if self._goodbyes:
             await asyncio.wait(self._goodbyes, timeout=CLOSE_TIME)
-        if self._ticking is not None:
-            self._ticking.cancel()
-            await asyncio.wait([self._ticking])
-            self._ticking = None
+        if self._ticks is not None:
+            self._ticks.stop()
         if self._whep is not None:
             await self._whep.close()
 
@@ -116,25 +114,16 @@ class Worker:
         """Why there is no room for more, for the one who asks; empty where there is."""
         if self._draining:
             return "this relay is about to end and takes no new work; try another, or again later"
-        if reason := self._load.load.too_much(self.settings.max_cpu_share):
+        if reason := self._load.too_much(self.settings.max_cpu_share):
             return f"this relay has as much to do as it can: {reason}; try again later"
         return ""
 
-    async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        planned = loop.time()
-        self._load = LoadMeter(planned, time.thread_time())
-        while True:
-            now = loop.time()
-            self._load.tick(now, time.thread_time(), now - planned)
-            self.tick(now)
-            await self._encode(now)
-            shortest, longest = self.settings.shortest_tick, self.settings.longest_tick
-            awake = any(room.awake for room in self._rooms.values())
-            pause = tick_length(shortest, longest, self._load.cpu_share) if awake else longest
-            # Ticks that were missed are not made up for: the next one takes what has come meanwhile.
-            planned = max(planned + pause, now)
-            await asyncio.sleep(planned - loop.time())
+    # its work, which `ticks` calls for
+
+    @property
+    def awake(self) -> bool:
+        """There is a stream that flows, or that somebody watches."""
+        return any(room.awake for room in self._rooms.values())
 
     def tick(self, now: float) -> None:
         rooms, phases = tuple(self._rooms.values()), self._phases
@@ -154,17 +143,17 @@ class Worker:
         if not self._rooms:
             self._empty.set()
 
-    async def _encode(self, now: float) -> None:
-        """Last, as it takes longest and its results are not due yet: pictures do not wait for sound. Nor does whatever
-        else the loop serves wait for the sound of all streams."""
-        clock, phases = asyncio.get_running_loop().time, self._phases
+    def encode(self, now: float) -> Iterator[None]:
+        """Sound, last, as it takes longest and its results are not due yet: pictures do not wait for it. Nor does
+        whatever else the loop serves wait for the sound of all streams: this yields after each `STRETCH`."""
+        clock, phases = self._around.clock, self._phases
         phases.begin()
         until = now + STRETCH
         for room in tuple(self._rooms.values()):
             for _ in room.encode(now):
                 if clock() >= until:
                     phases.encoded()
-                    await asyncio.sleep(0)
+                    yield
                     phases.begin()
                     until = clock() + STRETCH
         phases.encoded()
@@ -251,9 +240,13 @@ class Worker:
             concealed=self._around.sound.concealed,
             silence=self._around.sound.silence,
             tick=self._phases.times,
-            load=self._load.load,
+            load=self._load,
             rooms=frozenset(self._rooms),
         )
+
+    @property
+    def _load(self) -> Load:
+        return self._ticks.load if self._ticks is not None else Load()
 
     def _run_of(self, key: TaskKey) -> PushRun | None:
         room = self._rooms.get(key.room)

@@ -40,7 +40,8 @@ async def test_between_two_streams_sound_others_have_their_turn(monkeypatch: pyt
         waiting = loop.call_soon(turn)
 
     waiting = loop.call_soon(turn)
-    await worker._encode(loop.time())
+    for _ in worker.encode(loop.time()):
+        await asyncio.sleep(0)
     waiting.cancel()
     assert turns == 3
     await worker.close()
