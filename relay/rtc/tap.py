@@ -36,7 +36,7 @@ from relay.rtc.udp import UdpTransport, bind
 Path = tuple[asyncio.DatagramTransport, tuple[str, int]]
 """A socket, and the remote address that media goes to."""
 _MAX_HANDSHAKE_QUEUE = 64
-"""Datagrams that wait for aiortc's handshake task; a flood of forged ones is cut here."""
+"""Datagrams that wait for aiortc's handshake task; a flood is cut here."""
 _CERTIFICATE_AGE = datetime.timedelta(days=10)
 """aiortc's certificates live for 30 days; one is replaced when it has fewer than this left."""
 
@@ -77,7 +77,7 @@ class _Protocol(StunProtocol):
 
     def __init__(self, connection: "IceConnection", reader: DatagramReader, stats: TransportStats) -> None:
         super().__init__(connection)
-        self._queue = connection._queue
+        self._handshake = connection.handshake_received
         self._received = reader.received
         self._stats = stats
 
@@ -88,15 +88,13 @@ class _Protocol(StunProtocol):
         first = data[0]
         if 127 < first < 192:
             self._received(data)
-        elif self._queue.qsize() >= _MAX_HANDSHAKE_QUEUE:
-            self._stats.malformed += 1
         elif first < 4:
             try:
                 super().datagram_received(data, addr)
             except Exception:  # whatever a stranger's bytes do to the STUN parser, the session goes on
                 self._stats.malformed += 1
         elif 19 < first < 64:
-            self.receiver.data_received(data, 1)
+            self._handshake(data, addr)
 
 
 class IceConnection(Connection):
@@ -203,6 +201,25 @@ class IceConnection(Connection):
         for query in self._asking:
             query.cancel()
         self._asking = set()
+
+    def handshake_received(self, data: bytes, addr: tuple[object, ...]) -> None:
+        """A DTLS record waits for aiortc, if it comes from where ICE has met the peer: a stranger's ClientHello would
+        be answered in place of the peer's, which then fails."""
+        if self._queue.qsize() < _MAX_HANDSHAKE_QUEUE and self._knows(addr):
+            super().data_received(data, 1)
+        else:
+            self._stats.malformed += 1
+
+    def _knows(self, addr: tuple[object, ...]) -> bool:
+        """The address is a remote candidate's, told by the peer or met in a check that knew our password."""
+        found = addr[:2]
+        return any((c._network_host, c.port) == found for c in self._remote_candidates) or any(
+            sender == found for _, sender, _ in self._early_checks
+        )
+
+    def data_received(self, data: bytes, component: int) -> None:
+        """Of aioice's calls: it was no STUN."""
+        self._stats.malformed += 1
 
     def sockets(self) -> list[UdpTransport]:
         return [p.transport for p in self._protocols if isinstance(p.transport, UdpTransport)]

@@ -80,6 +80,7 @@ def test_a_connections_private_parts() -> None:
         assert connection._nominated == {}
         assert connection._queue.qsize() == 0
         assert connection._remote_candidates == []
+        assert list(connection._early_checks) == []
         assert connection.local_username
         assert len(connection.local_password) >= 22
         for name in ("remote_username", "remote_password", "remote_is_lite", "ice_controlling", "stun_server"):
@@ -87,6 +88,8 @@ def test_a_connections_private_parts() -> None:
         protocol = ice.StunProtocol(connection)
         assert protocol.receiver is connection
         protocol.local_candidate = Candidate.from_sdp("1 1 udp 1 192.0.2.1 4000 typ host")
+        await connection.add_remote_candidate(Candidate.from_sdp("1 1 udp 1 2001:db8:0::1 4000 typ host"))
+        assert [(c._network_host, c.port) for c in connection._remote_candidates] == [("2001:db8::1", 4000)]
         pair = ice.CandidatePair(protocol, Candidate.from_sdp("1 1 udp 1 192.0.2.2 5000 typ host"))
         assert (pair.protocol, pair.remote_addr) == (protocol, ("192.0.2.2", 5000))
         await connection.close()
@@ -219,8 +222,8 @@ RELEASED = {"_rx_srtp", "_ssl", "_tx_srtp"}
 """aiortc's, set to None by the tap at the end of a session."""
 KNOWN = RELEASED | {
     "_srtp",
-    *("_create_ssl_context", "_nominated", "_pair_remote_candidate", "_protocols", "_queue", "_remote_candidates"),
-    *("_set_role", "_task"),
+    *("_create_ssl_context", "_early_checks", "_network_host", "_nominated", "_pair_remote_candidate", "_protocols"),
+    *("_queue", "_remote_candidates", "_set_role", "_task"),
 }
 
 
@@ -244,12 +247,22 @@ def test_our_subclasses_names_are_free() -> None:
                 "_told",
                 "_asking",
                 "_stop_asking",
+                "_knows",
             ),
-            *("advertised", "expired", "gathered", "late_candidates", "patience", "sockets", "path"),
+            *(
+                "advertised",
+                "expired",
+                "gathered",
+                "late_candidates",
+                "patience",
+                "sockets",
+                "path",
+                "handshake_received",
+            ),
         ):
             assert not hasattr(connection, name)
         protocol = ice.StunProtocol(connection)
-        for name in ("_queue", "_received", "_stats"):
+        for name in ("_handshake", "_received", "_stats"):
             assert not hasattr(protocol, name)
         await connection.close()
         for name in ("shake_hands", "say_goodbye"):
