@@ -103,3 +103,29 @@ def test_ticks_are_as_long_as_they_get_while_all_tasks_wait_for_publishers(loop:
         return ticks
 
     assert loop.run_until_complete(counted()) == pytest.approx(250, abs=10)
+
+
+class Failing(Counting):
+    """The third tick fails, and so does what the fifth has to encode."""
+
+    def tick(self, now: float) -> None:
+        super().tick(now)
+        if self.ticks == 3:
+            raise RuntimeError("one of its streams")
+
+    def encode(self, now: float) -> Iterator[None]:
+        yield
+        if self.ticks == 5:
+            raise RuntimeError("one of its streams")
+
+
+def test_a_tick_that_fails_is_not_the_last(loop: VirtualLoop) -> None:
+    async def counted() -> int:
+        worker = Failing(SETTINGS, lambda event: None)
+        await worker.start()
+        await asyncio.sleep(1.0)
+        ticks = worker.ticks
+        await worker.close()
+        return ticks
+
+    assert loop.run_until_complete(counted()) == pytest.approx(50, abs=3)
