@@ -150,6 +150,8 @@ UNREACHABLE_PAUSE = 0.8
 """Seconds in place of the steps, with the same jitter, after a connect that met nobody. The steps spare a server that
 says no; one that is down is spared nothing by them, and has to be playable within 2 s of its return, also when that
 comes after 45 s (media contract, section 6). `CONNECT_SPACING` holds all the same."""
+STEADY = BACKOFF_STEPS[-1]
+"""Seconds that a push has to last for the steps to begin anew: some servers take a stream and drop it at once."""
 CONNECT_SPACING = 1.0
 """Seconds from one connect to the next at least."""
 REJECTIONS_TO_FAIL = 3
@@ -176,13 +178,14 @@ class PushTask:
     has_pushed: bool = False
     connects: int = 0
     failures: int = 0
-    """Since it last pushed; without the connects that met nobody."""
+    """Since a push lasted for `STEADY`; without the connects that met nobody."""
     last_error: str = ""
     _deadline: float | None = field(init=False, default=None)
     _not_before: float | None = field(init=False, default=None)
     """When the next connect may be: the publisher's coming and going does not shorten the back-off."""
     _rejection: tuple[str, int] = field(init=False, default=("", 0))
     _unreachable: bool = field(init=False, default=False)
+    _pushing_since: float | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.idle_since = self.started
@@ -272,9 +275,12 @@ class PushTask:
             self._unreachable = False
         elif self.state is State.PUSHING:
             self.has_pushed = True
-            self.failures = 0
+            self._pushing_since = now
             self._rejection = ("", 0)
         elif self.state is State.BACKOFF:
+            if self._pushing_since is not None and now - self._pushing_since >= STEADY:
+                self.failures = 0
+            self._pushing_since = None
             self._deadline = self._retry_time(event, now)
             if self.idle_since is not None:
                 return effects + self._step(Event.MEDIA_GONE, now)

@@ -141,6 +141,24 @@ def test_back_off_grows_and_starts_over_after_a_push() -> None:
     assert task.deadline() == now + 5 + BACKOFF_STEPS[0]
 
 
+def test_a_server_that_takes_the_stream_and_drops_it_is_spared_too() -> None:
+    """So do CDNs where a stream is banned, its account's limit is reached or its codec not wanted."""
+    task = make_task()
+    task.media_ready(0.0)
+    now, pauses = 0.0, []
+    for _ in range(7):
+        task.connected(now + 0.5)
+        task.publish_started(now + 1.0)
+        now += 1.2
+        task.lost("the server closed the connection", now)
+        deadline = task.deadline()
+        assert deadline is not None
+        pauses.append(round(deadline - now, 6))
+        now = deadline
+        task.poll(now)
+    assert pauses == [*BACKOFF_STEPS, BACKOFF_STEPS[-1], BACKOFF_STEPS[-1]]
+
+
 @pytest.mark.parametrize("jitter", [0.0, 1.0])
 def test_a_server_that_is_down_is_met_soon_after_its_return(jitter: float) -> None:
     task = PushTask(make_spec(), 0.0, lambda: jitter)
