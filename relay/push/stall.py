@@ -38,8 +38,11 @@ class StallDetector:
 
 def unacknowledged(transport: asyncio.Transport) -> int:
     """Bytes in the kernel that the peer has not acknowledged: on a slow stream those alone can last a minute."""
+    sock = transport.get_extra_info("socket")
+    if sock is None:  # TLS has let go of it, and tells of that a turn of the loop later
+        return 0
     try:
-        answer = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+        answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
     except OSError:
         return 0
     return int(struct.unpack("i", answer)[0])

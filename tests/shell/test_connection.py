@@ -312,6 +312,25 @@ async def test_rtmps(tmp_path):
     await sink.close()
 
 
+async def test_rtmps_polled_while_it_is_being_lost(tmp_path):
+    """TLS tells of a connection's end one turn of the loop after its socket is closed."""
+    server, authority = certificate(tmp_path, "localhost")
+    sink = Sink(tls=server)
+    port = await sink.start()
+    connection, ear = await publishing(
+        f"rtmps://localhost:{port}/live/key", tls=ssl.create_default_context(cafile=authority)
+    )
+    now = 0.0
+    closing = asyncio.create_task(sink.close())
+    while ear.lost is None:
+        now += 1.0
+        connection.poll(now)
+        await asyncio.sleep(0)
+    await closing
+    await connection.wait_closed()
+    assert ear.lost.startswith("the server ")
+
+
 @pytest.mark.parametrize(("subject", "trusted"), [("localhost", False), ("other.example", True)])
 async def test_a_certificate_that_is_not_accepted(tmp_path, subject, trusted):
     server, authority = certificate(tmp_path, subject)
