@@ -184,6 +184,9 @@ class Feed:
 
     def _on_frame(self, frame: Frame) -> None:
         if not self._takers:
+            # Some encoders send their parameter sets once: a push that begins later needs them too.
+            if isinstance(frame, AccessUnit) and frame.key:
+                self._describe(CODECS[frame.codec], frame.parts)
             return
         if isinstance(frame, OpusPacket):
             self._opus.append(frame)

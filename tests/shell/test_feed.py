@@ -5,10 +5,13 @@ from itertools import pairwise
 import pytest
 
 from relay.core import flv
+from relay.core.h264 import parse_decoder_configuration, split_length_prefixed
 from relay.core.ident import StreamKey
+from relay.core.media import AccessUnit
 from relay.core.stream import Stream
 from relay.push.feed import Feed, MediaTag
 from relay.push.transcode import AAC_RATE, AAC_SAMPLES, Transcoder
+from tests.support.clip import clip_tags
 from tests.support.sound import opus, timed
 
 FRAME = AAC_SAMPLES / AAC_RATE
@@ -30,6 +33,22 @@ def fed() -> tuple[Stream, Feed, Taker]:
     feed = Feed(stream, Transcoder)
     feed.attach(taker, 0.1)
     return stream, feed, taker
+
+
+def test_a_push_begins_where_the_parameter_sets_came_with_an_earlier_key_picture() -> None:
+    """Hardware encoders send them once: a push that begins later has no others."""
+    stream = Stream(StreamKey("app", "room", "user"))
+    feed = Feed(stream, Transcoder)
+    video = [tag for tag in clip_tags() if tag.type == flv.VIDEO]
+    record = parse_decoder_configuration(next(tag for tag in video if tag.is_header).body[5:])
+    picture = split_length_prefixed(next(tag for tag in video if tag.is_key).body[5:])
+    stream.deliver(AccessUnit([*record.sps, *record.pps, *picture], True, 0, 1.0, 1.0))
+    stream.deliver(AccessUnit(picture, True, 180_000, 3.0, 3.0))
+    (tag,) = feed.attach(Taker(), 3.1)
+    assert tag.key
+    assert tag.config is not None
+    assert parse_decoder_configuration(tag.config.sequence_header[5:]) == record
+    feed.close()
 
 
 def test_sound_that_waits_for_its_batch_is_not_lost_at_the_end() -> None:
