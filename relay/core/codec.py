@@ -32,6 +32,8 @@ class VideoCodec:
     """The payload shows that its picture is a key picture."""
     reorder_depth: Callable[[list[bytes]], int | None]
     """Of a key picture's `parts`: how many pictures may come before one that is shown earlier; None: not told."""
+    parameter_sets: Callable[[list[bytes]], list[bytes]]
+    """Of a key picture's `parts`: those by which it decodes, and later ones that bring none; empty where it does."""
     describe: Callable[[list[bytes]], Description | None]
     """Of a key picture's `parts`; None: as before, nothing is said. ValueError: what is said cannot be read."""
     sample: Callable[[list[bytes]], bytes]
@@ -41,3 +43,8 @@ class VideoCodec:
 def never_reorders(parts: list[bytes]) -> int | None:
     """For codecs whose pictures come in the order in which they are shown."""
     return 0
+
+
+def no_parameter_sets(parts: list[bytes]) -> list[bytes]:
+    """For codecs whose key pictures say themselves how to decode them."""
+    return []

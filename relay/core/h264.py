@@ -188,6 +188,12 @@ def decoder_configuration(sps: Sequence[bytes], pps: Sequence[bytes]) -> bytes:
     return b"".join(parts)
 
 
+def parameter_sets(nals: list[bytes]) -> list[bytes]:
+    """SPS and PPS; none without an SPS."""
+    sets = [nal for nal in nals if nal_type(nal) in (NalType.SPS, NalType.PPS)]
+    return sets if any(nal_type(nal) == NalType.SPS for nal in sets) else []
+
+
 def describe(nals: list[bytes]) -> Description | None:
     """Of an IDR picture; None where it is sent without parameter sets. ValueError where they cannot be read."""
     sps = [nal for nal in nals if nal_type(nal) == NalType.SPS]

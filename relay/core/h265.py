@@ -112,6 +112,12 @@ def decoder_configuration(vps: Sequence[bytes], sps: Sequence[bytes], pps: Seque
     return b"".join(parts)
 
 
+def parameter_sets(nals: list[bytes]) -> list[bytes]:
+    """VPS, SPS and PPS; none without an SPS."""
+    sets = [nal for nal in nals if nal_type(nal) in _PARAMETER_SETS]
+    return sets if any(nal_type(nal) == NalType.SPS for nal in sets) else []
+
+
 def describe(nals: list[bytes]) -> Description | None:
     """Of an IDR picture; None where it is sent without parameter sets. ValueError where they cannot be read."""
     vps, sps, pps = ([nal for nal in nals if nal_type(nal) == kind] for kind in _PARAMETER_SETS)

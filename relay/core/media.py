@@ -14,7 +14,8 @@ class AccessUnit:
 
     parts: list[bytes]
     """What the codec's syntax makes it of, as received and in order. H.264, H.265: NAL units without start codes or
-    lengths, parameter sets where the sender put them. AV1: OBUs, each with its size. VP8, VP9: the one frame."""
+    lengths, parameter sets where the sender put them, and before a key picture that came without. AV1: OBUs, each with
+    its size. VP8, VP9: the one frame."""
     key: bool
     """Decoding can begin with it: an IDR picture, a key frame."""
     rtp_time: int

@@ -44,7 +44,6 @@ class Audience:
         self._video = Restamp(90_000, 3_000)
         self._audio = Restamp(48_000, 960)
         self._pictures = Pictures()
-        self._parameter_sets: list[bytes] = []
         self._frames: list[Frame] = []
         """Since the last tick."""
         stream.sinks.append(self._on_frame)
@@ -114,7 +113,6 @@ class Audience:
         self._video.restart()
         self._audio.restart()
         self._pictures = Pictures()
-        self._parameter_sets = []
 
     def tick(self, now: float) -> None:
         """Sends what the stream has delivered, then hears what is asked for. `now`: monotonic seconds."""
@@ -154,10 +152,8 @@ class Audience:
         if unit.codec != "h264":
             self._pictures = Pictures(unit.codec)
             return
-        sets = [nal for nal in unit.parts if nal_type(nal) in (NalType.SPS, NalType.PPS)]
-        sps = next((nal for nal in sets if nal_type(nal) == NalType.SPS and len(nal) > 1), None)
+        sps = next((nal for nal in unit.parts if nal_type(nal) == NalType.SPS and len(nal) > 1), None)
         if sps is not None:
-            self._parameter_sets = sets
             self._pictures = Pictures("h264", sps[1])
 
     def _pack(self, frame: Frame) -> Packed:
@@ -172,11 +168,7 @@ class Audience:
         return self._video.stamp(unit.rtp_time, at), at
 
     def _picture(self, unit: AccessUnit, stamp: int, at: float) -> Packed:
-        """A viewer may begin with any key picture, so each has its parameter sets before it."""
-        parts = unit.parts
-        if unit.key and all(nal_type(nal) != NalType.SPS for nal in parts):
-            parts = [*self._parameter_sets, *parts]
-        return Packed("video", packetize(parts, MAX_PAYLOAD), stamp, at, key=unit.key)
+        return Packed("video", packetize(unit.parts, MAX_PAYLOAD), stamp, at, key=unit.key)
 
     def _send_head(self, session: ViewerSession) -> None:
         """What the stream's head holds, in quick motion, so that the viewer is live at once; else a key frame's due."""

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 
 from relay.core.codec import VideoCodec
-from relay.core.h264 import NalType, nal_type
 from relay.core.media import AccessUnit, Frame
 from relay.core.rtp.decoding_time import DecodingTimes
 from relay.core.rtp.keyframes import KeyFrameRequests
@@ -12,6 +11,7 @@ from relay.core.rtp.stats import TrackStats
 from relay.core.rtp.track import NO_FRAMES, TrackReceiver
 from relay.core.timeline import TrackClock
 
+_MAX_PARAMETER_SETS = 8192  # bytes that are put before a key picture; what they are in practice fits one packet
 _STEADY = 0.004  # seconds from picture to picture: above what the timeline slides, below the time of a picture
 
 
@@ -32,7 +32,8 @@ class VideoReceiver(TrackReceiver):
         self.codec = codec
         self.key_frames = key_frames
         self.parameter_sets: Sequence[bytes] = ()
-        """SPS and PPS that the SDP gave (RFC 6184 8.1), until the stream brings its own."""
+        """What the SDP gave (RFC 6184 8.1), until the source brings its own."""
+        self._latest_sets: Sequence[bytes] = ()
         self._depacketizer = codec.depacketizer(stats)
         self._shown_last = -math.inf
         """The latest time at which a picture so far is shown."""
@@ -51,6 +52,7 @@ class VideoReceiver(TrackReceiver):
     def start(self, sequence: int) -> None:
         super().start(sequence)
         self._restart_decoding()
+        self._latest_sets = self.parameter_sets
         self._depacketizer = self.codec.depacketizer(self.stats)
 
     def _take(
@@ -67,8 +69,7 @@ class VideoReceiver(TrackReceiver):
             rtp_time = self._timestamps.unwrap(unit.timestamp)
             parts = unit.parts
             if unit.key:
-                if self.parameter_sets:
-                    parts = self._with_parameter_sets(parts)
+                parts = self._with_parameter_sets(parts)
                 decoded = decoding.begin(rtp_time, self.codec.reorder_depth(parts))
             else:
                 decoded = None if self._order_lost else decoding.next(rtp_time)
@@ -107,10 +108,13 @@ class VideoReceiver(TrackReceiver):
             self._shown_last = max(self._shown_last, shown)
         return kept
 
-    def _with_parameter_sets(self, nals: list[bytes]) -> list[bytes]:
-        if any(nal_type(nal) == NalType.SPS for nal in nals):
-            self.parameter_sets = ()
-        return [*self.parameter_sets, *nals]
+    def _with_parameter_sets(self, parts: list[bytes]) -> list[bytes]:
+        """Whoever begins with a key picture finds there how to decode it, also where the sender has told it once."""
+        own = self.codec.parameter_sets(parts)
+        if own:
+            self._latest_sets = own if sum(map(len, own)) <= _MAX_PARAMETER_SETS else ()
+            return parts
+        return [*self._latest_sets, *parts]
 
     def _gap(self) -> None:
         self._depacketizer.gap()

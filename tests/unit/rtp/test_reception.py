@@ -91,8 +91,31 @@ def test_parameter_sets_of_the_sdp_go_before_each_idr_picture_until_the_stream_b
     units = [frame for some in packets for frame in feed(receiver, some) if isinstance(frame, AccessUnit)]
 
     assert [unit.parts for unit in units] == [
-        [*given, *pictures[0]], pictures[1], [*given, *pictures[2]], own[0], own[1]
+        [*given, *pictures[0]], pictures[1], [*given, *pictures[2]], own[0], [SPS, PPS, *own[1]]
     ]  # fmt: skip
+
+
+def test_parameter_sets_that_the_sender_tells_once_go_before_each_idr_picture() -> None:
+    """A push may begin with any of them."""
+    receiver, sender, changed = reception(), video_sender(), SPS[:-1] + b"\x81"
+    idr = b"\x65\x88" + bytes(9)
+    sent = [[SPS, PPS, idr], [idr], [b"\x41" + bytes(9)], [changed, PPS, idr], [idr]]
+    packets = [p for place, nals in enumerate(sent) for p in sender.send_access_unit(nals, 3000 * place, NOW)]
+    parts = [frame.parts for frame in feed(receiver, packets) if isinstance(frame, AccessUnit)]
+    assert parts == [sent[0], sent[0], sent[2], sent[3], sent[3]]
+
+    # Another source is another encoder.
+    other = video_sender(ssrc=0xABCDEF, first_sequence=7)
+    packets = [p for place, nals in enumerate(sent[1:4]) for p in other.send_access_unit(nals, 3000 * place, NOW)]
+    parts = [frame.parts for frame in feed(receiver, packets, NOW + 2) if isinstance(frame, AccessUnit)]
+    assert parts == [sent[3]]
+
+
+def test_parameter_sets_beyond_all_measure_are_told_once() -> None:
+    receiver, sender, idr = reception(), video_sender(), b"\x65\x88" + bytes(9)
+    sent = [[SPS + bytes(100_000), PPS, idr], [idr]]
+    packets = [p for place, nals in enumerate(sent) for p in sender.send_access_unit(nals, 3000 * place, NOW)]
+    assert [frame.parts for frame in feed(receiver, packets) if isinstance(frame, AccessUnit)] == sent
 
 
 # Holes.
