@@ -30,6 +30,8 @@ def nal_type(nal: bytes) -> int:
 # Profiles whose SPS tells the chroma format and the bit depths (7.3.2.1.1).
 _HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
 _EXTENDED_SAR = 255
+_MAX_SPS = 2048
+"""Bytes; with every scaling list and all HRD parameters an SPS has fewer. Those that were read are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ def parse_sps(nal: bytes) -> Sps:
     """Reads an SPS NAL unit (header byte included). ValueError where it is none or breaks the syntax."""
     if len(nal) < 4 or nal_type(nal) != NalType.SPS:
         raise ValueError("not an SPS")
+    if len(nal) > _MAX_SPS:
+        raise ValueError(f"an SPS of more than {_MAX_SPS} bytes")
     bits = Bits(rbsp(nal[1:]))
     profile, constraints, level = bits.u(8), bits.u(8), bits.u(8)
     bits.ue(31)  # seq_parameter_set_id
@@ -196,8 +200,9 @@ def parameter_sets(nals: list[bytes]) -> list[bytes]:
 
 def describe(nals: list[bytes]) -> Description | None:
     """Of an IDR picture; None where it is sent without parameter sets. ValueError where they cannot be read."""
-    sps = [nal for nal in nals if nal_type(nal) == NalType.SPS]
-    pps = [nal for nal in nals if nal_type(nal) == NalType.PPS]
+    # Each once: some senders repeat them before each slice.
+    sps = list(dict.fromkeys(nal for nal in nals if nal_type(nal) == NalType.SPS))
+    pps = list(dict.fromkeys(nal for nal in nals if nal_type(nal) == NalType.PPS))
     if not sps or not pps:
         return None
     size = parse_sps(sps[0])

@@ -120,7 +120,7 @@ def parameter_sets(nals: list[bytes]) -> list[bytes]:
 
 def describe(nals: list[bytes]) -> Description | None:
     """Of an IDR picture; None where it is sent without parameter sets. ValueError where they cannot be read."""
-    vps, sps, pps = ([nal for nal in nals if nal_type(nal) == kind] for kind in _PARAMETER_SETS)
+    vps, sps, pps = (list(dict.fromkeys(nal for nal in nals if nal_type(nal) == kind)) for kind in _PARAMETER_SETS)
     if not vps or not sps or not pps:
         return None
     size = parse_sps(sps[0])

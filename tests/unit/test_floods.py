@@ -10,6 +10,7 @@ import pytest
 
 from relay.core import flv
 from relay.core.flv import TagReader
+from relay.core.h264 import parse_sps
 from relay.core.head import Head
 from relay.core.ident import StreamKey
 from relay.core.media import AccessUnit, OpusPacket
@@ -143,6 +144,14 @@ def test_parameter_sets_without_a_picture():
 
 
 @thorough
+def test_parameter_sets_with_a_tail():
+    """What has been read is kept, by its bytes."""
+    with at_most(MIB):
+        for number in range(64):
+            with contextlib.suppress(ValueError):
+                parse_sps(SPS + number.to_bytes(4, "big") + bytes(MIB // 8))
+
+
 def test_sound_at_random_times():
     subject = reception()
     source = chance()

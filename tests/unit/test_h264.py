@@ -126,3 +126,16 @@ def test_annex_b_with_short_and_long_start_codes() -> None:
     assert h264.split_annex_b(stream) == [b"\x67abc", b"\x68d", b"\x65\x00\x00\x03e"]
     assert h264.split_annex_b(b"") == []
     assert h264.split_annex_b(b"no start code") == []
+
+
+def test_sets_that_are_repeated_before_each_slice_are_told_once() -> None:
+    sps, pps = (bytes.fromhex(text) for text in SETS["main"][:2])
+    idr = b"\x65\x88"
+    assert h264.describe([sps, pps, idr] * 40) == h264.describe([sps, pps, idr])
+
+
+def test_an_sps_beyond_all_measure_is_none() -> None:
+    sps = _sps("high")
+    assert h264.parse_sps(sps + bytes(1000)).width == 640
+    with pytest.raises(ValueError, match="2048"):
+        h264.parse_sps(sps + bytes(2048))
