@@ -9,7 +9,7 @@ from relay.core.rtp.reception import Reception
 from relay.core.rtp.stats import ReceptionStats
 from relay.rtc.answer import Decision
 from relay.rtc.parameters import TransportStats
-from relay.rtc.session import Session
+from relay.rtc.session import TOO_MANY_SOURCES, Session
 from relay.rtc.settings import RtcSettings
 from relay.rtc.transport import Transport
 
@@ -58,6 +58,8 @@ class ReceivingSession(Session):
             self.on_frame(frame)
         for report in reception.feedback(now):
             self._transport.send(report)
+        if reception.sources.too_many:
+            self.close(TOO_MANY_SOURCES)
 
     def _receive(self, now: float) -> None:
         reception, on_frame = self._reception, self.on_frame

@@ -4,10 +4,14 @@ import secrets
 from collections.abc import Callable
 
 from relay.core.offer import RestartRefused, UnknownSession
+from relay.core.rtp.sources import MOST
 from relay.rtc.bundle import Agreement
 from relay.rtc.fragment import parse_fragment
 from relay.rtc.parameters import LocalParameters
 from relay.rtc.transport import Transport
+
+TOO_MANY_SOURCES = f"the peer sent packets of more than {MOST} sources (SSRC)"
+"""The reason where a session has had enough of its peer."""
 
 
 class Session:

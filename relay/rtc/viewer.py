@@ -7,13 +7,14 @@ lasts, no pictures at all from time to time: after a report of heavy loss they p
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
 from relay.core.rtp import rtcp
 from relay.core.rtp.sender import RtpSender
-from relay.rtc.session import AnsweringSession
+from relay.core.rtp.sources import Sources
+from relay.rtc.session import TOO_MANY_SOURCES, AnsweringSession
 from relay.rtc.settings import RtcSettings
 from relay.rtc.transport import Transport
 from relay.rtc.viewer_answer import Decision, Outlet, Pictures, Source, decide, write_answer
@@ -74,6 +75,7 @@ class ViewerSession(AnsweringSession):
         self._allowed_at = self._now()
         self._repairs = _REPAIR_BURST
         self._resume_at: float | None = None
+        self._met = Sources()
 
     @classmethod
     async def answer(cls, offer: str, pictures: Pictures, *, settings: RtcSettings) -> tuple[Self, str]:
@@ -143,7 +145,9 @@ class ViewerSession(AnsweringSession):
             return
         self._drain(now)
         wanted = False
-        heard = [(arrival, packet) for arrival, packet in self._transport.receive(now) if 191 < packet[1] < 224]
+        received = self._transport.receive(now)
+        heard = [(arrival, packet) for arrival, packet in received if 191 < packet[1] < 224]
+        self._meet(packet for _, packet in received)
         for arrival, packet in heard[:_MAX_HEARD]:
             messages = rtcp.parse(packet) or ()
             for sender in self._senders:
@@ -153,6 +157,14 @@ class ViewerSession(AnsweringSession):
             wanted = True
         if wanted:
             self.on_key_frame_wanted()
+        if self._met.too_many:
+            self.close(TOO_MANY_SOURCES)
+
+    def _meet(self, packets: Iterable[bytes]) -> None:
+        """A viewer sends little, and no RTP at all."""
+        for packet in packets:
+            at = 4 if 191 < packet[1] < 224 else 8
+            self._met.meet(int.from_bytes(packet[at : at + 4], "big"))
 
     def _drain(self, now: float) -> None:
         self._allowance = min(self._allowance + (now - self._allowed_at) * _RATE, _BURST)

@@ -5,11 +5,14 @@ import dataclasses
 import gc
 import socket
 import time
+from collections.abc import Callable
 
 import pytest
 from aioice import ice, stun
 
 from relay.core.offer import NotTakingWork, OfferMalformed, OfferRefused, RestartRefused, UnknownSession
+from relay.core.rtp import rtcp
+from relay.core.rtp.packet import RtpPacket
 from relay.core.rtp.reception import ReceptionSettings
 from relay.rtc import sdp
 from relay.rtc.caster import Caster
@@ -91,6 +94,29 @@ def test_a_lost_packet_is_sent_again(rtx: bool) -> None:
             await eventually(lambda: len(received.pictures) == len(pictures), what="all pictures")
             assert [p.parts for p in received.pictures] == pictures
             assert caster.retransmitted >= 2
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        pytest.param(lambda ssrc: RtpPacket(102, 1, 0, ssrc, b"\x41").serialise(), id="media"),
+        pytest.param(lambda ssrc: RtpPacket(103, 1, 0, ssrc, b"\x00\x01\x41").serialise(), id="retransmissions"),
+        pytest.param(lambda ssrc: rtcp.pli(ssrc, 1), id="RTCP"),
+    ],
+)
+def test_a_peer_of_sources_without_end_is_let_go(packet: Callable[[int], bytes]) -> None:
+    """SRTP would keep state of each."""
+
+    async def run() -> None:
+        async with joined() as (caster, _, received):
+            for ssrc in range(1100):
+                caster.send_packets([packet(ssrc)])
+                if ssrc % 50 == 0:
+                    await asyncio.sleep(0)
+            await eventually(lambda: received.closed, what="the end")
+            assert received.closed == ["the peer sent packets of more than 1000 sources (SSRC)"]
 
     asyncio.run(run())
 

@@ -8,6 +8,7 @@ import pytest
 
 from relay.core.rtp import rtcp
 from relay.core.rtp.h264_payload import packetize
+from relay.core.rtp.packet import RtpPacket
 from relay.core.rtp.sender import MAX_PAYLOAD
 from relay.rtc.tap import DtlsSession
 from relay.rtc.viewer import Packed, ViewerSession
@@ -102,6 +103,21 @@ async def test_repairs_cost_no_more_than_the_media() -> None:
         await ticking(session, lambda: received.datagrams >= 200, "all that is asked for")
         assert sent(session) > before + 50
         assert (sent(session) - before) * MAX_PAYLOAD < 600_000
+
+
+@pytest.mark.parametrize("control", [False, True])
+async def test_a_viewer_of_sources_without_end_is_let_go(control: bool) -> None:
+    """SRTP would keep state of each."""
+    async with watching() as (session, viewer, _):
+        for ssrc in range(1100):
+            viewer.ask(rtcp.pli(ssrc, 1) if control else RtpPacket(102, 1, 0, ssrc, b"\x41").serialise())
+            session.tick(now())
+            if session.closed_reason is not None:
+                break
+            if ssrc % 50 == 0:
+                await asyncio.sleep(0)
+        await ticking(session, lambda: session.closed_reason, "the end")
+        assert session.closed_reason == "the peer sent packets of more than 1000 sources (SSRC)"
 
 
 async def test_pictures_pause_where_most_is_lost() -> None:

@@ -14,6 +14,7 @@ from relay.core.rtp import rtcp
 from relay.core.rtp.bandwidth import BandwidthEstimate
 from relay.core.rtp.keyframes import KeyFrameRequests
 from relay.core.rtp.packet import EXTENSION, FIXED_HEADER, VERSION_2, payload_bounds
+from relay.core.rtp.sources import Sources
 from relay.core.rtp.stats import ReceptionStats, TrackStats
 from relay.core.rtp.track import NO_FRAMES, AudioReceiver, TrackReceiver
 from relay.core.rtp.twcc import TransportFeedback
@@ -41,7 +42,7 @@ class TrackSpec:
     codec: str = "h264"
     """Of video: a key of `CODECS`."""
     other_payload_types: tuple[int, ...] = ()
-    """The same codec as `payload_type`: a peer may send by any of them, and stays with the one that it begins with."""
+    """The same codec as `payload_type`: a peer may send by any of them, and change from one to another."""
     other_rtx_payload_types: tuple[int, ...] = ()
     parameter_sets: tuple[bytes, ...] = ()
     """SPS and PPS of the SDP; they go before each IDR picture until the source has an SPS in band."""
@@ -115,6 +116,8 @@ class Reception:
         """Every source that ever sent has said BYE."""
         self.key_frames_wanted = False
         """Somebody watches: ask for a key frame when none came for `key_frame_interval`."""
+        self.sources = Sources()
+        """Of all packets, RTCP's senders and retransmissions included."""
         self.stats = ReceptionStats([TrackStats(spec.kind) for spec in tracks])
         self._ssrc = ssrc
         self._settings = settings
@@ -169,6 +172,7 @@ class Reception:
     def _receive_other(self, data: bytes, now: float) -> Sequence[Frame]:
         """Retransmissions, and sources not met before."""
         first, second, sequence, timestamp, ssrc = _UNPACK(data)
+        self.sources.meet(ssrc)
         payload_type = second & 0x7F
         for track in self._tracks:
             spec = track.spec
@@ -176,10 +180,17 @@ class Reception:
             if again and track.started_at is not None:
                 return track.receiver.receive_retransmission(data, first, second, timestamp, now)
             known = payload_type == spec.payload_type or payload_type in spec.other_payload_types
-            if known and self._adopt(track, ssrc, data, now):
+            if known and (self._changes(track, ssrc, payload_type) or self._adopt(track, ssrc, data, now)):
                 return track.receiver.receive(data, first, second, sequence, timestamp, now)
         self.stats.foreign += 1
         return NO_FRAMES
+
+    def _changes(self, track: _Track, ssrc: int, payload_type: int) -> bool:
+        """The track's own source goes on by another of the payload types."""
+        if track.ssrc != ssrc or ssrc not in self._sources:
+            return False
+        self._sources[ssrc] = track.receiver, payload_type
+        return True
 
     def _adopt(self, track: _Track, ssrc: int, data: bytes, now: float) -> bool:
         """Whether the source of a packet with the track's payload type becomes the track's."""
@@ -204,6 +215,7 @@ class Reception:
 
     def receive_rtcp(self, data: bytes, now: float) -> None:
         """Takes a decrypted RTCP datagram that arrived at `now`."""
+        self.sources.meet(int.from_bytes(data[4:8], "big"))
         messages = rtcp.parse(data)
         if messages is None:
             self.stats.malformed += 1

@@ -372,6 +372,15 @@ def test_foreign_packets_are_counted() -> None:
     assert receiver.feedback(NOW) == []
 
 
+def test_a_source_may_change_to_another_of_its_codecs_payload_types() -> None:
+    receiver, publisher = reception(replace(VIDEO, other_payload_types=(104,))), Publisher()
+    assert len(feed(receiver, publisher.next())) == 1
+    for payload_type in (104, 102, 104):
+        packets = [packet[:1] + bytes((packet[1] & 0x80 | payload_type,)) + packet[2:] for packet in publisher.next()]
+        assert len(feed(receiver, packets)) == 1
+    assert receiver.stats.foreign == 0
+
+
 def test_a_new_source_takes_over_only_from_a_silent_one() -> None:
     receiver, publisher = reception(), Publisher()
     feed(receiver, publisher.next())
