@@ -43,6 +43,8 @@ log = structlog.get_logger(__name__)
 KEEP_ALIVE = 75
 """Seconds that an idle connection is kept, as nginx does. Node closes its own after 5: a server that does so just then
 meets requests on their way, and the SDK shows its caller "socket hang up"."""
+REQUEST_TIME = 2
+"""Seconds that requests on their way get at the end: a client that stops amid its body must not hold up goodbyes."""
 
 
 def wall_clock() -> int:
@@ -148,6 +150,7 @@ class _Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 timeout_keep_alive=KEEP_ALIVE,
+                timeout_graceful_shutdown=REQUEST_TIME,
             )
         )
         self._listener = listener

@@ -1,5 +1,6 @@
 """A relay that is told to end lets running pushes end first, and nobody new in."""
 
+import asyncio
 from pathlib import Path
 
 import psutil
@@ -49,6 +50,19 @@ async def test_sigterm_waits_for_the_push_that_runs(tmp_path: Path) -> None:
             assert not any(child.is_running() for child in children), "no worker process outlives its server"
     finally:
         await sink.close()
+
+
+async def test_a_client_that_stops_amid_its_request_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server:
+        host, port = server.relay.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 100"), "the relay waits for the body"
+        server.process.terminate()
+        await eventually(lambda: _is_zombie(server.process), within=8, what="it ends all the same")
+        writer.close()
+        await writer.wait_closed()
+    assert "the ledger was not left" not in server.log.read_text()
 
 
 def _is_zombie(process: psutil.Process) -> bool:
