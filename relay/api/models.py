@@ -143,6 +143,7 @@ _ILLEGAL: Mapping[tuple[str, ...], Callable[[], errors.ApiError]] = {
     ("AppId",): errors.illegal_app_id,
     ("RoomId",): errors.illegal_room_id,
 }
+_NUMBERS = frozenset({"StreamType", "MediaType", "MaxIdleTime"})
 _RULES: Mapping[str, str] = {
     "PushURL": "must be a string with an RTMP address",
     "Stream": "must be an object with UserId and, where wanted, StreamType",
@@ -166,7 +167,11 @@ def _without_unset(value: Any, depth: int = 2) -> Any:
     """As deep as the models go: what a stranger nests deeper is no field of theirs."""
     if not isinstance(value, Mapping) or depth == 0:
         return value
-    return {name: _without_unset(item, depth - 1) for name, item in value.items() if item is not None and item != ""}
+    return {
+        name: _without_unset(item, depth - 1)
+        for name, item in value.items()
+        if item is not None and (item != "" or name in _NUMBERS)
+    }
 
 
 def _first_error(error: ValidationError) -> errors.ApiError:

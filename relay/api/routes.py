@@ -145,13 +145,17 @@ def _find(method: str, action: str, version: str) -> Action:
 
 
 def _fields(request: Request, body: bytes) -> Mapping[str, Any]:
-    """The parameters: a POST's JSON body; of a GET, or of a POST that brings only its query, the query."""
+    """The parameters: those of the query, whichever the method, and for the rest those of a JSON body.
+
+    Clients that make every request alike send `{}` with a GET; and what a signature in the query covers is not
+    overruled by a body that it does not cover.
+    """
+    query = {
+        name: value
+        for name, value in request.query_params.items()
+        if name not in _RESERVED and not name.startswith(_SIGNATURE_PREFIX)
+    }
     if not body.strip():
-        query = {
-            name: value
-            for name, value in request.query_params.items()
-            if name not in _RESERVED and not name.startswith(_SIGNATURE_PREFIX)
-        }
         if not query and request.method == "POST":
             raise errors.body_is_empty()
         return query
@@ -161,4 +165,4 @@ def _fields(request: Request, body: bytes) -> Mapping[str, Any]:
         raise errors.not_json(error.msg if isinstance(error, json.JSONDecodeError) else "it cannot be read") from None
     if not isinstance(fields, dict):
         raise errors.not_json("its outermost value is of another kind")
-    return fields
+    return {**fields, **query}

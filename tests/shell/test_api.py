@@ -185,6 +185,10 @@ async def test_the_other_method_is_answered_where_the_parameters_are_there() -> 
         await relay.call(START, GOOD)
         response = await relay.call(GET, {"AppId": APP, "RoomId": ROOM, "TaskId": "task"})
         assert response.json()["Result"]["PushSingleStreamToCDNTask"]["Status"] == 2
+        names = {"AppId": APP, "RoomId": ROOM, "TaskId": "task"}
+        for method in ("GET", "POST"):  # as clients ask that send an object with every request
+            response = await relay.call(GET, {}, method=method, **names)
+            assert response.json()["Result"]["PushSingleStreamToCDNTask"]["Status"] == 2
         response = await relay.call(STOP, method="GET", AppId=APP, RoomId=ROOM, TaskId="task")
         assert response.json()["Result"] == "ok"
 

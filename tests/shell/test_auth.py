@@ -173,6 +173,16 @@ async def test_what_is_not_signed_well_is_refused() -> None:
     assert not [entry for entry in logs if entry["log_level"] == "error"]
 
 
+async def test_a_body_does_not_make_a_signed_stop_that_of_another_task() -> None:
+    async with running_relay(gate=GATE) as relay:
+        assert (await start("two").send(relay, ALL)).json()["Result"] == "ok"
+        parameters = f"Action={STOP}&Version={VERSION}&AppId=one&RoomId={ROOM}&TaskId=task"
+        query = ALL.query(SignedRequest("POST", "/", parameters, {}), time.time())
+        response = await relay.client.post(f"{relay.url}/?{query}", json=body("two"))
+        assert error(response) == (400, "InvalidParameter.ErrorActiveTaskNotFound", None)
+        assert (await get("two").send(relay, ALL)).json()["Result"]["PushSingleStreamToCDNTask"]["Status"] == 2
+
+
 async def test_the_hours_of_the_clock_are_the_gates() -> None:
     async with running_relay(gate=Gate(AccessKeys.parse(KEYS), lambda: wall_clock() + 3_600_000)) as relay:
         assert error(await start().send(relay, ALL)) == (400, "InvalidTimestamp", 100006)

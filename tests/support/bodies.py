@@ -70,8 +70,8 @@ def bad_names() -> list[tuple[object, str, str]]:
     return table
 
 
-NOT_ZERO_OR_ONE = [-1, 2, "0", True, 0.5, [], {}, 10**30]
-NOT_IDLE_TIMES = [9, 86401, 0, -180, "180", True, 10.5, [], {}, 10**30]
+NOT_ZERO_OR_ONE = [-1, 2, "", "0", True, 0.5, [], {}, 10**30]
+NOT_IDLE_TIMES = [9, 86401, 0, -180, "", "180", True, 10.5, [], {}, 10**30]
 BAD = "InvalidParameter"
 BAD_STARTS: list[tuple[object, str, str]] = [
     *each("BusinessId", NOT_IDENTS, BAD, "BusinessId must be 1 to 128"),
