@@ -116,7 +116,7 @@ class WorkerPool:
         """Returns when it is on its way to the process."""
         seat = self._seat_for(spec.key.room)
         known = self._tasks.get(spec.key)
-        if known is None or known.id != lease.id:
+        if known is None or (known.id, known.generation) != (lease.id, lease.generation):
             # Its process may be lost before it tells of the task, or is being replaced and begins it when it is there.
             self._tasks[spec.key] = TaskSnapshot.begun(spec, lease, self._wall())
         if seat.up.is_set():
@@ -212,14 +212,17 @@ class WorkerPool:
             case PublisherLeft(stream):
                 self._publishers.discard(stream)
             case TaskSnapshot() if event.active:
-                self._tasks[event.spec.key] = event
+                known = self._tasks.get(event.spec.key)
+                # What an older task of that name said last may come when the next one is on its way already.
+                if known is None or (known.id, known.generation) <= (event.id, event.generation):
+                    self._tasks[event.spec.key] = event
             case TaskSnapshot():
                 if event.ended:
                     self._ending.pop(event.id, None)
                 else:
                     self._ending[event.id] = event
                 known = self._tasks.get(event.spec.key)
-                if known is not None and known.id == event.id:
+                if known is not None and (known.id, known.generation) == (event.id, event.generation):
                     del self._tasks[event.spec.key]
         self._on_event(event)
 

@@ -72,19 +72,10 @@ class ProcessHandle:
 
     async def start(self) -> None:
         """Returns when the process takes calls. Raises `WorkerLost` where it does not come to that."""
-        ours, theirs = socket.socketpair()
         try:
-            with theirs:
-                self._process = await asyncio.create_subprocess_exec(
-                    *self._command,
-                    str(theirs.fileno()),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    pass_fds=[theirs.fileno()],
-                )
+            self._link = await Link.over(await self._spawn())
         except OSError as error:
-            ours.close()
             raise WorkerLost(f"a worker process could not be started: {error.strerror}") from None
-        self._link = await Link.over(ours)
         self._link.send(self._hello)
         try:
             async with asyncio.timeout(START_TIMEOUT):
@@ -144,6 +135,22 @@ class ProcessHandle:
         return self._stats
 
     # inside
+
+    async def _spawn(self) -> socket.socket:
+        """Starts the process; gives this end of the link. Raises `OSError`."""
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                self._process = await asyncio.create_subprocess_exec(
+                    *self._command,
+                    str(theirs.fileno()),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                )
+        except OSError:
+            ours.close()
+            raise
+        return ours
 
     async def _prompt(self, method: str, *arguments: Any) -> Any:
         return await self._call(method, *arguments, limit=PROMPT_TIMEOUT)

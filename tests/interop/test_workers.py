@@ -1,8 +1,11 @@
 """Worker processes: rooms are spread over them, and one that is killed costs the others nothing."""
 
 import contextlib
+import os
+import resource
 import sys
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -15,7 +18,7 @@ from relay.core.flv import Tag
 from relay.core.ident import StreamKey, TaskKey
 from relay.core.push_url import PushUrl
 from relay.core.snapshot import TaskSnapshot
-from relay.core.task import Lease, TaskSpec
+from relay.core.task import Lease, State, TaskSpec
 from relay.engine.link import Hello
 from relay.engine.pool import WorkerPool
 from relay.engine.process import ProcessHandle, WorkerLost
@@ -178,12 +181,15 @@ class Pool:
     def __init__(self, silence: float) -> None:
         self.silence = silence
         self.told: list[WorkerEvent] = []
+        self.hear: Callable[[WorkerEvent], None]
+        """As if a process had said so."""
         self.pool = WorkerPool(2, self._spawn, self.told.append, lambda: 1_700_000_000_000)
 
     def _spawn(
         self, number: int, on_event: Callable[[WorkerEvent], None], on_lost: Callable[[ProcessHandle], None]
     ) -> ProcessHandle:
         hello = Hello(number, WorkerSettings(rtc=LOOPBACK), "info", "text")
+        self.hear = on_event
         command = [sys.executable, "-m", "relay.app.worker_process"]
         return ProcessHandle(command, hello, on_event, on_lost, silence=self.silence)
 
@@ -192,6 +198,10 @@ class Pool:
         key = TaskKey("app", room, "task")
         await self.pool.start_task(TaskSpec(key, StreamKey("app", room, "user"), NOWHERE), Lease(task, 1, 0))
         return key
+
+    @staticmethod
+    async def has(handle: ProcessHandle, key: TaskKey) -> bool:
+        return await handle.snapshot(key) is not None
 
     async def runs(self, key: TaskKey) -> bool:
         """Some process says so."""
@@ -251,6 +261,50 @@ async def test_a_hung_worker_is_replaced_by_one_that_carries_out_its_orders() ->
         await eventually(begun, within=15, what="the next one has begun it")
         assert pool.ended(1)
         assert await pool.pool.handles[0].snapshot(hanging) is None
+
+
+async def test_what_a_task_said_last_does_not_lose_the_next_one_of_its_name() -> None:
+    pool = Pool(silence=20.0)
+    await pool.pool.start()
+    try:
+        key = await pool.start("one", 1)
+        last = await pool.pool.snapshot(key)
+        assert last is not None
+        # Stopped at another server, its name is free at once; its process hears of that, and of the next, in order.
+        await pool.start("one", 2)
+        pool.hear(last)
+        pool.hear(replace(last, state=State.STOPPED, end_time=1))
+        (pid,) = [handle.pid for handle in pool.pool.handles if await pool.has(handle, key)]
+        psutil.Process(pid).kill()
+        await eventually(lambda: all(handle.pid not in (pid, None) for handle in pool.pool.handles), within=15)
+
+        async def begun() -> bool:
+            with contextlib.suppress(WorkerLost):
+                run = await pool.pool.snapshot(key)
+                return run is not None and run.id == 2
+            return False
+
+        await eventually(begun, within=15, what="the process that takes the place of the killed one has begun it")
+    finally:
+        await pool.pool.close()
+
+
+async def test_a_worker_for_which_there_is_no_descriptor_is_tried_again_later() -> None:
+    handle = ProcessHandle(
+        [sys.executable, "-c", "pass"],
+        Hello(0, WorkerSettings(rtc=LOOPBACK), "info", "text"),
+        lambda event: None,
+        lambda handle: None,
+    )
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        with pytest.raises(WorkerLost, match="Too many open files"):
+            await handle.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_a_program_that_is_no_worker_is_told() -> None:
