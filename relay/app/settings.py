@@ -138,6 +138,9 @@ class Settings(BaseSettings):
         DEFAULT_CODER, description="of AAC: `lean`, `paired`, or FFmpeg's `twoloop` or `fast` alone"
     )
     audio_bit_rate: int = Field(DEFAULT_BIT_RATE, ge=32_000, le=320_000, description="bits per second of the AAC")
+    interleave: bool = Field(
+        False, description="pictures are pushed with the sound of their time, 0.4 s later; to SRS they are anyhow"
+    )
     max_sessions: int = Field(1000, ge=1, description="publishers at once")
     max_viewers: int = Field(100, ge=0, description="viewers (WHEP) at once")
     max_tasks: int = Field(1000, ge=1, description="running push tasks at once")
@@ -256,6 +259,7 @@ class Settings(BaseSettings):
             source=self.whep_source,
             audio_coder=self.audio_coder,
             audio_bit_rate=self.audio_bit_rate,
+            interleave=self.interleave,
             egress=self.egress_policy,
             max_sessions=self.max_sessions,
             max_viewers=self.max_viewers,

@@ -15,6 +15,7 @@ from relay.core.stream import Stream
 from relay.core.task import Effect, Lease, MediaType, PushTask, State, StopReason, TaskSpec
 from relay.push.connection import Connection, Event, Listener, Lost
 from relay.push.feed import Feed, MediaTag
+from relay.push.interleave import Interleave
 from relay.push.output import Output
 
 Connect = Callable[[PushUrl, Listener], Connection]
@@ -41,6 +42,7 @@ class PushRun:
         wall: Callable[[], int],
         jitter: Callable[[], float],
         on_change: Callable[["PushRun"], None],
+        interleave: bool = False,
         first_timestamp: int = 0,
     ) -> None:
         now = clock()
@@ -54,10 +56,13 @@ class PushRun:
         self._clock = clock
         self._wall = wall
         self._on_change = on_change
+        self._always_interleave = interleave
         self._first_timestamp = first_timestamp
         self._end_time = 0
         self._connection: Connection | None = None
         self._output: Output | None = None
+        self._interleave: Interleave | None = None
+        """Where the CDN wants it."""
         self._backlog = Backlog(limit=QUEUE_LIMIT)
         self._dropped = 0
         self._video_sent = 0
@@ -130,6 +135,13 @@ class PushRun:
 
     def on_tag(self, tag: MediaTag) -> None:
         """A frame from the feed, while the CDN takes media."""
+        if self._interleave is None:
+            self._queue(tag)
+            return
+        for ready in self._interleave.push(tag):
+            self._queue(ready)
+
+    def _queue(self, tag: MediaTag) -> None:
         output = self._output
         if output is None or not output.admits(tag, self._clock(), video_expected=self._video_expected):
             return
@@ -150,7 +162,8 @@ class PushRun:
             return  # the last words of one that is given up already
         now = self._clock()
         match event:
-            case Connected():
+            case Connected(interleaved):
+                self._interleave = Interleave() if interleaved or self._always_interleave else None
                 effects = self.task.connected(now)
             case PublishStarted():
                 effects = self.task.publish_started(now)
@@ -187,6 +200,8 @@ class PushRun:
                         self.on_tag(tag)
                 case Effect.STOP_MEDIA:
                     self._feed.detach(self)
+                    for tag in self._interleave.rest() if self._interleave is not None else ():
+                        self._queue(tag)
                     self._end_output(flush=self.task.state is State.STOPPING)
                 case Effect.FINISH:
                     if self._connection is not None:

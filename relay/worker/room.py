@@ -121,6 +121,7 @@ class Room:
             wall=around.wall,
             jitter=around.jitter,
             on_change=self._run_changed,
+            interleave=around.settings.interleave,
             first_timestamp=around.settings.first_timestamp,
         )
 

@@ -22,6 +22,8 @@ class WorkerSettings:
     audio_coder: CoderName = DEFAULT_CODER
     audio_bit_rate: int = DEFAULT_BIT_RATE
     """Bits per second of the AAC."""
+    interleave: bool = False
+    """Every push has its tags in the order of their time, and those to SRS have anyhow: see `push.interleave`."""
     egress: EgressPolicy = ANY
     """Where pushes may go."""
     max_sessions: int = 1000

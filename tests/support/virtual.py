@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
+from relay.core.flv import Tag
 from relay.core.rtmp.handshake import NONCE_SIZE
 from relay.core.rtmp.server import ConnectRequested, PublishRequested, ServerSession, TagReceived, Unpublished
 
@@ -72,6 +73,8 @@ class VirtualCdn:
         """Since the last stream that was taken."""
         self.peer: _Peer | None = None
         """The newest connection that stands."""
+        self.on_tag: Callable[[Tag], None] = lambda tag: None
+        self.session: type[ServerSession] = ServerSession
         self.socket = socket.socket()
         """Takes the socket options; it is never connected."""
 
@@ -112,7 +115,7 @@ class _Peer:
 
     def __init__(self, cdn: VirtualCdn) -> None:
         self._cdn = cdn
-        self._session = ServerSession(nonce=bytes(NONCE_SIZE))
+        self._session = cdn.session(nonce=bytes(NONCE_SIZE))
         self.phase = ""
 
     def receive(self, data: bytes) -> None:
@@ -125,8 +128,9 @@ class _Peer:
                     self.phase = "connected"
                 case PublishRequested():
                     self._publish()
-                case TagReceived():
+                case TagReceived(tag):
                     self._cdn.tags += 1
+                    self._cdn.on_tag(tag)
                 case Unpublished():
                     self.phase = ""
         if answer := b"".join(self._session.data_to_send()):

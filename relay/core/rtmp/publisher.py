@@ -43,6 +43,9 @@ class State(enum.Enum):
 class Connected:
     """The server has accepted `connect`."""
 
+    interleaved: bool = False
+    """It wants timestamps to rise over all tracks together: it is an SRS, and says so."""
+
 
 @dataclass(frozen=True, slots=True)
 class PublishStarted:
@@ -189,7 +192,7 @@ class Publisher:
             self._peer.command(0, "FCPublish", _FC_PUBLISH, None, name)
             self._peer.command(0, "createStream", _CREATE_STREAM, None)
             self.state = State.CREATE_STREAM
-            events.append(Connected())
+            events.append(Connected(interleaved=_is_srs(command)))
         elif command.transaction == _CREATE_STREAM and self.state is State.CREATE_STREAM:
             stream_id = command.arguments[-1] if command.arguments else None
             if not isinstance(stream_id, float) or not 0 <= stream_id <= 0xFFFFFFFF:
@@ -205,3 +208,12 @@ class Publisher:
         events.append(
             Refused(self._url.scrub(code), self._url.scrub(description), permanent=code in PERMANENT and not in_use)
         )
+
+
+def _is_srs(connected: Command) -> bool:
+    """Of the answer to `connect`: whether its information has SRS's signature among its `data`."""
+    for argument in connected.arguments:
+        data = argument.get("data") if isinstance(argument, dict) else None
+        if isinstance(data, dict) and "srs_sig" in data:
+            return True
+    return False
