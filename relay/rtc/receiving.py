@@ -9,7 +9,7 @@ from relay.core.rtp.reception import Reception
 from relay.core.rtp.stats import ReceptionStats
 from relay.rtc.answer import Decision
 from relay.rtc.parameters import TransportStats
-from relay.rtc.session import TOO_MANY_SOURCES, Session
+from relay.rtc.session import MAX_HEARD, TOO_MANY_SOURCES, Session
 from relay.rtc.settings import RtcSettings
 from relay.rtc.transport import Transport
 
@@ -62,10 +62,13 @@ class ReceivingSession(Session):
             self.close(TOO_MANY_SOURCES)
 
     def _receive(self, now: float) -> None:
-        reception, on_frame = self._reception, self.on_frame
+        reception, on_frame, heard = self._reception, self.on_frame, 0
         for arrival, packet in self._transport.receive(now):
             if 191 < packet[1] < 224:
-                reception.receive_rtcp(packet, arrival)
+                reception.sources.meet(int.from_bytes(packet[4:8], "big"))
+                heard += 1
+                if heard <= MAX_HEARD:
+                    reception.receive_rtcp(packet, arrival)
             else:
                 for frame in reception.receive_rtp(packet, arrival):
                     on_frame(frame)

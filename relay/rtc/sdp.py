@@ -218,7 +218,7 @@ def parse(text: str) -> Description:
 def parse_session(text: str) -> Description:
     """`parse` for a whole session description: it begins with v=0 and has media."""
     description = parse(text)
-    if not text.startswith("v=0"):
+    if not text.lstrip().startswith("v=0"):
         raise OfferMalformed("The body is not an SDP session description: it does not begin with v=0.")
     if not description.media:
         raise OfferMalformed("The SDP has no media section.")

@@ -10,6 +10,8 @@ from relay.rtc.fragment import parse_fragment
 from relay.rtc.parameters import LocalParameters
 from relay.rtc.transport import Transport
 
+MAX_HEARD = 32
+"""RTCP datagrams of the peer that a tick reads: more are a flood, and are dropped."""
 TOO_MANY_SOURCES = f"the peer sent packets of more than {MOST} sources (SSRC)"
 """The reason where a session has had enough of its peer."""
 

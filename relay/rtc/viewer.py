@@ -14,7 +14,7 @@ from typing import Literal, Self
 from relay.core.rtp import rtcp
 from relay.core.rtp.sender import RtpSender
 from relay.core.rtp.sources import Sources
-from relay.rtc.session import TOO_MANY_SOURCES, AnsweringSession
+from relay.rtc.session import MAX_HEARD, TOO_MANY_SOURCES, AnsweringSession
 from relay.rtc.settings import RtcSettings
 from relay.rtc.transport import Transport
 from relay.rtc.viewer_answer import Decision, Outlet, Pictures, Source, decide, write_answer
@@ -30,8 +30,6 @@ _MAX_WAITING = 4 * 1024 * 1024
 """Bytes that wait to leave, above which pictures pause until a key frame."""
 _REPAIR_BURST = 256 * 1024
 """Bytes of retransmission that may be asked for at once; over time no more than the media itself."""
-_MAX_HEARD = 32
-"""RTCP datagrams of a viewer that a tick reads: more are a flood, and are dropped."""
 _HEAVY_LOSS = 0.25
 """The part of the packets lost since the report before, from which pictures pause: NACK would repeat them in vain."""
 _PAUSE = 2.0
@@ -148,7 +146,7 @@ class ViewerSession(AnsweringSession):
         received = self._transport.receive(now)
         heard = [(arrival, packet) for arrival, packet in received if 191 < packet[1] < 224]
         self._meet(packet for _, packet in received)
-        for arrival, packet in heard[:_MAX_HEARD]:
+        for arrival, packet in heard[:MAX_HEARD]:
             messages = rtcp.parse(packet) or ()
             for sender in self._senders:
                 wanted |= self._heed(sender, messages, arrival)

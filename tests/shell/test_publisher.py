@@ -121,6 +121,20 @@ def test_a_peer_of_sources_without_end_is_let_go(packet: Callable[[int], bytes])
     asyncio.run(run())
 
 
+def test_a_flood_of_control_packets_is_cut() -> None:
+    async def run() -> None:
+        async with joined() as (caster, session, received):
+            reception = session._reception
+            for _ in range(300):
+                caster.send_packets([b"\x80\xc8\x00\x00" + bytes(4)])  # a sender report cut short
+            caster.send_packets(caster.packetize_opus(sound(0), 0.0)[:1])
+            session.tick(session._now())
+            await eventually(lambda: received.sounds, what="the sound behind it")
+            assert 0 < reception.stats.malformed < 150
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("reader", READERS)
 def test_goodbye_is_heard_at_once(reader: str) -> None:
     async def run() -> None:

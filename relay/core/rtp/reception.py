@@ -117,7 +117,7 @@ class Reception:
         self.key_frames_wanted = False
         """Somebody watches: ask for a key frame when none came for `key_frame_interval`."""
         self.sources = Sources()
-        """Of all packets, RTCP's senders and retransmissions included."""
+        """Of all RTP packets, retransmissions included. The owner adds RTCP's senders."""
         self.stats = ReceptionStats([TrackStats(spec.kind) for spec in tracks])
         self._ssrc = ssrc
         self._settings = settings
@@ -215,7 +215,6 @@ class Reception:
 
     def receive_rtcp(self, data: bytes, now: float) -> None:
         """Takes a decrypted RTCP datagram that arrived at `now`."""
-        self.sources.meet(int.from_bytes(data[4:8], "big"))
         messages = rtcp.parse(data)
         if messages is None:
             self.stats.malformed += 1

@@ -5,11 +5,16 @@ RFC 3550 6, RFC 4585 6, RFC 5104 4.3.1, draft-alvestrand-rmcat-remb, draft-holme
 
 import struct
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 SR, RR, SDES, BYE, RTPFB, PSFB = 200, 201, 202, 203, 205, 206
 _NACK, _PLI, _FIR, _ALFB, _TRANSPORT_CC = 1, 1, 4, 15, 15
 _CNAME = 1
+_MAX_MESSAGES = 64  # in a datagram; it has room for hundreds of a few bytes
+_MAX_LOST = 512
+"""Sequence numbers of NACKs that are read of a datagram, which has room for thousands. Who misses more needs a key
+frame; ours asks for 200 at once."""
 
 _SENDER_INFO = struct.Struct("!IQIII")
 _REPORT_BLOCK = struct.Struct("!IB3sIIII")
@@ -82,9 +87,10 @@ Message = SenderReport | ReceiverReport | Bye | Nack | Pli | Fir | Remb
 def parse(data: bytes) -> list[Message] | None:
     """The messages of a compound or reduced-size (RFC 5506) datagram; unknown ones and SDES are passed over.
 
-    None where the datagram is malformed.
+    None where the datagram is malformed, or holds more messages than anybody sends at once.
     """
     messages: list[Message] = []
+    lost_left = _MAX_LOST
     position, size = 0, len(data)
     try:
         while position < size:
@@ -94,16 +100,20 @@ def parse(data: bytes) -> list[Message] | None:
                 return None
             body_end = end - data[end - 1] if first & 0x20 else end
             body = data[position + 4 : max(body_end, position + 4)]
-            message = _parse_one(kind, first & 0x1F, body)
+            message = _parse_one(kind, first & 0x1F, body, lost_left)
             if message is not None:
                 messages.append(message)
+                if isinstance(message, Nack):
+                    lost_left -= len(message.lost)
+                if len(messages) > _MAX_MESSAGES:
+                    return None
             position = end
     except struct.error:
         return None
     return messages if size else None
 
 
-def _parse_one(kind: int, count: int, body: bytes) -> Message | None:
+def _parse_one(kind: int, count: int, body: bytes, max_lost: int) -> Message | None:
     if kind == SR:
         ssrc, ntp, rtp_time, packets, octets = _SENDER_INFO.unpack_from(body)
         return SenderReport(ssrc, ntp, rtp_time, packets, octets, _parse_blocks(body, 24, count))
@@ -114,7 +124,7 @@ def _parse_one(kind: int, count: int, body: bytes) -> Message | None:
         return Bye(struct.unpack_from(f"!{count}I", body))
     if kind == RTPFB and count == _NACK:
         sender, media = _SSRC_PAIR.unpack_from(body)
-        return Nack(sender, media, tuple(_parse_lost(body)))
+        return Nack(sender, media, tuple(islice(_parse_lost(body), max_lost)))
     if kind == PSFB and count == _PLI:
         return Pli(*_SSRC_PAIR.unpack_from(body))
     if kind == PSFB and count == _FIR:

@@ -76,6 +76,10 @@ def test_sound_alone_or_pictures_alone() -> None:
     assert [t.kind for t in read_receiving_answer(ONE_EACH.replace("m=audio 9", "m=audio 0")).tracks] == ["video"]
 
 
+def test_a_blank_line_before_it_is_no_harm() -> None:
+    assert read_receiving_answer("\r\n" + ONE_EACH).tracks == read_receiving_answer(ONE_EACH).tracks
+
+
 def test_a_codec_that_cannot_be_pushed_is_left_out() -> None:
     vp8 = ONE_EACH.replace("H264/90000", "VP8/90000")
     assert [track.kind for track in read_receiving_answer(vp8).tracks] == ["audio"]

@@ -43,6 +43,21 @@ def test_nacks_over_the_wrap(first: int, steps: set[int]) -> None:
     assert rtcp.parse(rtcp.nack(1, 2, lost)) == [rtcp.Nack(1, 2, tuple(number & 0xFFFF for number in lost))]
 
 
+def test_only_so_many_lost_packets_are_read_of_a_datagram() -> None:
+    """One that asks for all it has room for costs milliseconds."""
+    asked = range(100, 100 + 17 * 150)
+    first, second = rtcp.nack(1, 2, asked[:400]), rtcp.nack(1, 3, asked[400:])
+    assert rtcp.parse(first + second) == [
+        rtcp.Nack(1, 2, tuple(asked[:400])),
+        rtcp.Nack(1, 3, tuple(asked[400:512])),
+    ]
+
+
+def test_a_datagram_of_hundreds_of_messages_is_malformed() -> None:
+    assert len(rtcp.parse(rtcp.pli(1, 2) * 64) or ()) == 64
+    assert rtcp.parse(rtcp.bye([]) * 300) is None
+
+
 def test_pli_bytes() -> None:
     assert rtcp.pli(1, 2) == bytes.fromhex("81ce0002 00000001 00000002")
     assert rtcp.parse(rtcp.pli(1, 2)) == [rtcp.Pli(1, 2)]
