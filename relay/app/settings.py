@@ -40,6 +40,12 @@ def _state_folder() -> Path:
         return Path("relay-state")
 
 
+def unknown_variables() -> list[str]:
+    """Environment variables that are called like settings and are none: a slip of the pen leaves a default in force."""
+    known = {f"RELAY_{name.upper()}" for name in Settings.model_fields} | {"RELAY_TOKEN"}  # of `relay publish`
+    return sorted(name for name in os.environ if name.upper().startswith("RELAY_") and name.upper() not in known)
+
+
 class Settings(BaseSettings):
     """What an operator may say; each field's description is its documentation."""
 
@@ -172,8 +178,12 @@ class Settings(BaseSettings):
             raise ValueError("source=whep needs whep_url (RELAY_WHEP_URL), as in https://host/{RoomId}/{UserId}/whep")
         if self.source == "room" and self.whep_url:
             raise ValueError("whep_url is given, but source=room takes nothing from there: set RELAY_SOURCE=whep")
+        if self.source == "room" and (self.whep_token or self.whep_token_file or self.whep_header.get_secret_value()):
+            raise ValueError("whep_token, whep_token_file and whep_header are of no use without RELAY_SOURCE=whep")
         if self.turn_server is not None and not (self.turn_username and self.turn_password.get_secret_value()):
             raise ValueError("turn_server needs turn_username and turn_password (RELAY_TURN_USERNAME, _PASSWORD)")
+        if self.turn_server is None and (self.turn_username or self.turn_password.get_secret_value()):
+            raise ValueError("turn_username and turn_password are of no use without turn_server (RELAY_TURN_SERVER)")
         return self
 
     @property

@@ -2,13 +2,16 @@
 
 from typing import Any
 
+import structlog
 import typer
 from pydantic import ValidationError
 
 from relay.app import logs
 from relay.app.server import serve
-from relay.app.settings import Settings
+from relay.app.settings import Settings, unknown_variables
 from relay.engine.database import DatabaseUnavailable
+
+log = structlog.get_logger(__name__)
 
 UNSAFE = """relay: refusing to serve on {host}: anybody who reaches it could {dangers}.
   Set RELAY_ACCESS_KEYS and RELAY_APP_KEYS (or their _FILE), bind a loopback address (--host 127.0.0.1) behind a proxy
@@ -48,6 +51,8 @@ def run_serve(given: dict[str, Any]) -> int:
         typer.echo(refusal, err=True)
         return 2
     logs.configure(settings.log_level, settings.log_format)
+    for name in unknown_variables():
+        log.warning("there is no setting of this name", variable=name)
     try:
         serve(settings)
     except DatabaseUnavailable as error:

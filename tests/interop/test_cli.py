@@ -101,5 +101,8 @@ async def test_serve_refuses_what_is_not_safe(tmp_path: Path) -> None:
     code, _, err = await relay_command("serve", "--udp-ports", "40000")
     assert code == 2
     assert "RELAY_UDP_PORTS" in err
-    async with serving(tmp_path, host="0.0.0.0", insecure="true") as served:
+    async with serving(tmp_path, host="0.0.0.0", insecure="true", acess_keys="AK:sekret") as served:
         assert (await served.relay.client.get("/healthz")).status_code == 200
+        log = served.log.read_text()
+        assert "RELAY_ACESS_KEYS" in log, "a slip of the pen is told"
+        assert "sekret" not in log
