@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import prometheus_client
@@ -204,6 +205,19 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
+def place(listener: socket.socket, database: DatabaseUrl) -> str:
+    """The name of the address that is bound: who binds it succeeds who had it.
+
+    Hosts and containers that share a PostgreSQL may be called alike. There the name is also of this network namespace,
+    since the machine's start.
+    """
+    name = f"{socket.gethostname()} {listener.getsockname()[:2]}"
+    if database.is_sqlite:
+        return name
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{name} {boot} {Path('/proc/self/ns/net').stat().st_ino}"
+
+
 def serve(settings: Settings) -> None:
     """Runs the server until SIGINT or SIGTERM. `OSError` where it cannot bind, `DatabaseUnavailable`."""
     # Until the loop listens for them: process 1 of a container hears no signal that it has no handler for.
@@ -218,9 +232,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     await database.open()
     workers = Workers(settings.worker(), settings.worker_count, settings.log_level, settings.log_format)
     outbox = Outbox(database, settings.receivers.wants, wall_clock) if settings.receivers else None
-    # Who binds this address succeeds who had it.
-    name = f"{socket.gethostname()} {listener.getsockname()[:2]}"
-    engine = make_engine(workers, database, name=name, outbox=outbox)
+    engine = make_engine(workers, database, name=place(listener, settings.database), outbox=outbox)
     app = make_app(
         engine,
         gate=Gate(settings.request_keys, wall_clock),
