@@ -159,7 +159,10 @@ class Publisher:
     def _message(self, message: Message, events: list[Event]) -> None:
         if message.type not in (Type.COMMAND, Type.COMMAND_AMF3) or self.state is State.ENDED:
             return
-        command = parse_command(message)
+        try:
+            command = parse_command(message)
+        except amf0.Amf0Error:
+            return  # no answer that is waited for; other clients pass over it too
         information = command.information()
         code = information.get("code", "")
         match command.name:

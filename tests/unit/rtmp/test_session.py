@@ -197,6 +197,18 @@ def test_an_error_while_publishing():
     assert pair.client_events == [Refused("NetStream.Publish.Denied", "expired", permanent=True)]
 
 
+@pytest.mark.parametrize(
+    "body", [amf0.encode("onBWDone"), amf0.encode("onBWDone", None), amf0.encode("x", 0.0) + b"\x11"]
+)
+def test_a_command_that_cannot_be_read_costs_nobody_the_stream(body):
+    """Without a transaction id, or with AMF3 in it: librtmp and FFmpeg pass over such, so servers have them."""
+    pair = live()
+    pair.server._peer._writer.write(pair.server._peer._out, 3, Type.COMMAND, 0, 0, body)
+    pair.run()
+    assert pair.client_events == [Connected(), PublishStarted()]
+    pair.client.send(flv.AUDIO, 0, b"sound")
+
+
 def test_errors_to_release_stream_are_no_refusal():
     pair = Pair(always(65536), lambda session, event: None)
     pair.run()
