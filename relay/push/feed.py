@@ -75,6 +75,8 @@ class Feed:
         self.stream = stream
         self.audio_config = b""
         """FLV audio body: AudioSpecificConfig. Empty before the first taker."""
+        self.audio_bit_rate = 0
+        """Bits per second of the AAC; 0 before the first taker."""
         self._make_transcoder = make_transcoder
         self._transcoder: Transcoder | None = None
         self._takers: list[FeedTaker] = []
@@ -101,6 +103,7 @@ class Feed:
             self._transcoder = self._make_transcoder()
             self._transcoder.start(now - AUDIO_HEAD if begin is None else begin)
             self.audio_config = flv.aac_sequence_header(self._transcoder.config)
+            self.audio_bit_rate = self._transcoder.bit_rate
             self._sound.clear()
             self._recent_audio.clear()
             self._opus = self.stream.head.sounds

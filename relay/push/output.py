@@ -17,11 +17,12 @@ VIDEO_WAIT = 3.0
 class Output:
     """One connection's side of the stream.
 
-    `video`: pictures are wanted. `audio_config`: FLV audio body of the AudioSpecificConfig. `opened`: monotonic
-    seconds. `first_timestamp`: milliseconds at which the clock begins.
+    `video`: pictures are wanted. `audio_config`: FLV audio body of the AudioSpecificConfig. `audio_bit_rate`: bits per
+    second. `opened`: monotonic seconds. `first_timestamp`: milliseconds at which the clock begins.
     """
 
     __slots__ = (
+        "_audio_bit_rate",
         "_audio_config",
         "_begun",
         "_config",
@@ -33,9 +34,12 @@ class Output:
         "video",
     )
 
-    def __init__(self, *, video: bool, audio_config: bytes, opened: float, first_timestamp: int = 0) -> None:
+    def __init__(
+        self, *, video: bool, audio_config: bytes, audio_bit_rate: int, opened: float, first_timestamp: int = 0
+    ) -> None:
         self.video = video
         self._audio_config = audio_config
+        self._audio_bit_rate = audio_bit_rate
         self._opened = opened
         self._first_timestamp = first_timestamp
         self._origin: float | None = None
@@ -82,7 +86,9 @@ class Output:
         return timestamp
 
     def _metadata(self) -> bytes:
-        config = self._config
+        config, audio_bit_rate = self._config, self._audio_bit_rate
         if config is None:
-            return flv.metadata_body()
-        return flv.metadata_body(width=config.width, height=config.height, fourcc=config.fourcc)
+            return flv.metadata_body(audio_bit_rate=audio_bit_rate)
+        return flv.metadata_body(
+            width=config.width, height=config.height, fourcc=config.fourcc, audio_bit_rate=audio_bit_rate
+        )

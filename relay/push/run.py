@@ -193,6 +193,7 @@ class PushRun:
                     self._output = Output(
                         video=self.spec.media_type is MediaType.AUDIO_AND_VIDEO,
                         audio_config=self._feed.audio_config,
+                        audio_bit_rate=self._feed.audio_bit_rate,
                         opened=now,
                         first_timestamp=self._first_timestamp,
                     )

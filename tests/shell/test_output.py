@@ -6,6 +6,7 @@ from relay.core import flv
 from relay.core.flv import Tag
 from relay.core.head import HEAD_LIMIT, MAX_FRAMES, Head
 from relay.core.media import AccessUnit, OpusPacket
+from relay.core.rtmp import amf0
 from relay.push.feed import MediaTag, VideoConfig
 from relay.push.output import VIDEO_WAIT, Output
 
@@ -23,7 +24,9 @@ def sound(time: float) -> MediaTag:
 
 
 def make_output(*, video: bool = True, first_timestamp: int = 0) -> Output:
-    return Output(video=video, audio_config=AAC_HEADER, opened=100.0, first_timestamp=first_timestamp)
+    return Output(
+        video=video, audio_config=AAC_HEADER, audio_bit_rate=96_000, opened=100.0, first_timestamp=first_timestamp
+    )
 
 
 def sent(output: Output, *tags: MediaTag, now: float = 100.0, video_expected: bool = True) -> list[Tag]:
@@ -39,6 +42,14 @@ def test_headers_come_first_and_a_key_frame_begins() -> None:
     assert tags[2].body == AAC_HEADER
     assert b"videocodecid" in tags[0].body
     assert b"audiocodecid" in tags[0].body
+
+
+@pytest.mark.parametrize("video", [False, True])
+def test_the_metadata_tells_of_the_sound_that_there_is(video: bool) -> None:
+    (tag, *_) = sent(make_output(video=video), picture(100.0, key=True), sound(100.0))
+    _, values = amf0.decode(tag.body)
+    assert isinstance(values, dict)
+    assert values["audiodatarate"] == 96.0
 
 
 def test_a_new_configuration_goes_before_its_key_frame() -> None:

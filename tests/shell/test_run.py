@@ -34,6 +34,7 @@ class SparseSound:
     """The transcoder's place: a frame of the same silence for each tick, since six hours of AAC take minutes."""
 
     config = bytes.fromhex("1210")
+    bit_rate = 128_000
 
     def start(self, time: float) -> None:
         self.end = time

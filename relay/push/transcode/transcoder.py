@@ -68,6 +68,7 @@ class Transcoder:
         self._coder = make_coder(coder, bit_rate)
         self.config = self._coder.config
         """AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1)."""
+        self.bit_rate = bit_rate
         self.stats = TranscodeStats()
         self._decoder = OpusDecoder()
         self._resampler = self._coder.make_resampler()
