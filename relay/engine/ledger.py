@@ -274,11 +274,11 @@ class Ledger:
                 # Others may have had no contact either: they get the time to tell that they live.
                 self._in_touch_since = now
             self._last_beat = now
-        generations, orphans = await self._database.read(self._membership.look)
+        generations, dead = await self._database.read(self._membership.look)
         gone, found = self._holdings.compare(generations)
         for task in gone:
             self._lose(task)
-        if (orphans or found) and not self._declining:
+        if (dead or found) and not self._declining:
             await self._take_over(found)
 
     async def _take_over(self, found: Sequence[int] = ()) -> int:

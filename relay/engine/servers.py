@@ -70,12 +70,13 @@ class Membership:
         self._strike_off(connection, servers.c.id == self.id)
 
     def look(self, connection: Connection) -> tuple[dict[int, int], bool]:
-        """The generations of the active tasks that are this server's by their rows; whether there are orphans: active
-        tasks whose server is not known to live."""
+        """The generations of the active tasks that are this server's by their rows; whether anybody is dead: another
+        server that has been silent for too long, or the one of an active task."""
         mine = select(tasks.c.id, tasks.c.generation).where(tasks.c.owner == self.id, _ACTIVE)
         generations = {row.id: row.generation for row in connection.execute(mine)}
-        living = select(servers.c.id).where(~self.silent)
-        return generations, bool(connection.scalar(select(exists().where(_ACTIVE, self._not_of(living)))))
+        dead = exists().where(self.silent, servers.c.id != self.id)
+        orphans = exists().where(_ACTIVE, self._not_of(select(servers.c.id)))
+        return generations, bool(connection.scalar(select(or_(dead, orphans))))
 
     def take_over(
         self, connection: Connection, found: Collection[int] = (), *, strike_off: bool = False

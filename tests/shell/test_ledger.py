@@ -373,6 +373,23 @@ async def test_a_survivor_takes_over(url: DatabaseUrl, monkeypatch: pytest.Monke
         assert len(await rows(opened(survivor), servers.select())) == 1
 
 
+async def test_a_server_that_dies_without_a_task_is_struck_off(
+    url: DatabaseUrl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its publishers have left only then."""
+    for module in (ledger_module, servers_module):
+        monkeypatch.setattr(module, "LEASE", LEASE)
+    async with serving(url, wall_clock) as survivor:
+        dead = await begin(url, wall_clock)
+        await dead.kill()
+
+        async def alone() -> bool:
+            return await rows(opened(survivor), sa.select(servers.c.id)) == [(survivor.ledger.server,)]
+
+        await eventually(alone, within=5)
+        assert survivor.orders == []
+
+
 async def test_a_server_taken_for_dead_keeps_what_nobody_has_taken(url: DatabaseUrl, wall: Wall) -> None:
     async with serving(url, wall, "place") as server:
         kept, lost = await server.start("kept"), await server.start("lost")
