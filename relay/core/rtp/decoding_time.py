@@ -3,7 +3,8 @@
 RTP does not carry DTS (RFC 6184 5.1), FLV needs it. Where at most `depth` pictures precede any picture in decoding
 order and follow it in output order (max_num_reorder_frames, ITU-T H.264 E.2.1), the n-th DTS is the (n - depth)-th
 smallest PTS: never above the picture's own PTS, as at least n + 1 - depth of the first n + 1 are not above it, and
-strictly rising. It is known when the picture arrives, so nothing waits. A picture that breaks this has no DTS.
+strictly rising. It is known when the picture arrives, so nothing waits. A picture that breaks this has no DTS; but
+where pictures are shown as they come (`depth` 0), one may have the timestamp of the one before it.
 """
 
 import bisect
@@ -59,7 +60,7 @@ class DecodingTimes:
             dts = waiting.pop(0)
         else:
             dts = pts
-        if last is not None and dts <= last:
+        if last is not None and (dts < last or (dts == last and self.depth)):
             self._contradict(pts, last)
             return None
         self._last = dts
