@@ -6,12 +6,15 @@ each of them and fails when an upgrade moves one.
 """
 
 import asyncio
+import contextlib
 import datetime
+import secrets
 from collections.abc import Coroutine, Iterator
 from typing import Literal, cast
 
 from aioice.candidate import Candidate, candidate_foundation, candidate_priority
 from aioice.ice import CandidatePair, Connection, StunProtocol, relayed_candidate, server_reflexive_candidate
+from aioice.stun import TransactionError
 from aiortc.rtcdtlstransport import (
     RTCCertificate,
     RTCDtlsFingerprint,
@@ -37,6 +40,11 @@ Path = tuple[asyncio.DatagramTransport, tuple[str, int]]
 """A socket, and the remote address that media goes to."""
 _MAX_HANDSHAKE_QUEUE = 64
 """Datagrams that wait for aiortc's handshake task; a flood is cut here."""
+CONSENT_INTERVAL = 5.0
+"""Seconds between checks of consent, give or take a fifth (RFC 7675 5.1)."""
+CONSENT_EXPIRY = 30.0
+"""Seconds after which a peer that has answered none is gone."""
+_CONSENT_TRIES = 3  # the first answer is waited for 0.5 s, the others twice as long each
 _CERTIFICATE_AGE = datetime.timedelta(days=10)
 """aiortc's certificates live for 30 days; one is replaced when it has fewer than this left."""
 
@@ -220,6 +228,21 @@ class IceConnection(Connection):
     def data_received(self, data: bytes, component: int) -> None:
         """Of aioice's calls: it was no STUN."""
         self._stats.malformed += 1
+
+    async def query_consent(self) -> None:
+        """Consent (RFC 7675), patiently: aioice takes an answer that needs more than half a second for none, and so
+        would end a session over a satellite, or while a queue on the path is full."""
+        loop, chance = asyncio.get_running_loop(), secrets.SystemRandom()
+        heard, key = loop.time(), (self.remote_password or "").encode()
+        while loop.time() - heard < CONSENT_EXPIRY:
+            await asyncio.sleep(CONSENT_INTERVAL * chance.uniform(0.8, 1.2))
+            for pair in tuple(self._nominated.values()):
+                request = self.build_request(pair, nominate=False)
+                with contextlib.suppress(TransactionError):
+                    await pair.protocol.request(request, pair.remote_addr, key, retransmissions=_CONSENT_TRIES - 1)
+                    heard = loop.time()
+        self._query_consent_task = None  # it is this one, which `close()` must not cancel
+        await self.close()
 
     def sockets(self) -> list[UdpTransport]:
         return [p.transport for p in self._protocols if isinstance(p.transport, UdpTransport)]

@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable
 
 import pytest
-from aioice import ice, stun
+from aioice import stun
 
 from relay.core.offer import NotTakingWork, OfferMalformed, OfferRefused, RestartRefused, UnknownSession
 from relay.core.rtp import rtcp
 from relay.core.rtp.packet import RtpPacket
 from relay.core.rtp.reception import ReceptionSettings
-from relay.rtc import sdp
+from relay.rtc import sdp, tap
 from relay.rtc.caster import Caster
 from relay.rtc.publisher import PublisherSession
 from relay.rtc.settings import RtcSettings
@@ -392,15 +392,42 @@ def test_ports_addresses_and_advertised_address() -> None:
 
 
 def test_silence_ends_when_consent_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """RFC 7675, in a hurry: one failure instead of six, half a second instead of thirty."""
-    monkeypatch.setattr(ice, "CONSENT_FAILURES", 1)
-    monkeypatch.setattr(ice, "CONSENT_INTERVAL", 0.02)
+    """RFC 7675, in a hurry."""
+    monkeypatch.setattr(tap, "CONSENT_EXPIRY", 0.3)
+    monkeypatch.setattr(tap, "CONSENT_INTERVAL", 0.02)
+    monkeypatch.setattr(stun, "RETRY_RTO", 0.05)
 
     async def run() -> None:
         async with joined() as (caster, session, received):
             caster.kill()
             await asyncio.wait_for(session.wait_closed(), 5)
             assert received.closed == ["ICE consent expired"]
+
+    asyncio.run(run())
+
+
+def test_a_slow_path_has_consent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers that take twice as long as a first try is waited for."""
+    monkeypatch.setattr(tap, "CONSENT_EXPIRY", 0.3)
+    monkeypatch.setattr(tap, "CONSENT_INTERVAL", 0.02)
+
+    async def run() -> None:
+        async with joined() as (caster, session, received):
+            monkeypatch.setattr(stun, "RETRY_RTO", 0.05)
+            loop, answers = asyncio.get_running_loop(), []
+            (protocol,) = caster._transport._connection._protocols
+            send = protocol.send_stun
+
+            def slowly(message: stun.Message, addr: tuple[str, int]) -> None:
+                if message.message_class == stun.Class.RESPONSE:
+                    answers.append(loop.call_later(0.1, send, message, addr))
+                else:
+                    send(message, addr)
+
+            monkeypatch.setattr(protocol, "send_stun", slowly)
+            await eventually(lambda: len(answers) >= 15 or received.closed, what="checks of consent")
+            assert received.closed == []
+            assert session.connected
 
     asyncio.run(run())
 

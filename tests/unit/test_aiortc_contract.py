@@ -36,7 +36,10 @@ def parameters(function: object) -> list[str]:
         (ice.Connection.recv, ["self"]),
         (ice.Connection.send, ["self", "data"]),
         (ice.Connection.data_received, ["self", "data", "component"]),
+        (ice.Connection.query_consent, ["self"]),
+        (ice.Connection.build_request, ["self", "pair", "nominate"]),
         (ice.StunProtocol.__init__, ["self", "receiver"]),
+        (ice.StunProtocol.request, ["self", "request", "addr", "integrity_key", "retransmissions"]),
         (ice.StunProtocol.datagram_received, ["self", "data", "addr"]),
         (ice.StunProtocol.connection_made, ["self", "transport"]),
         (ice.StunProtocol.connection_lost, ["self", "exc"]),
@@ -81,6 +84,7 @@ def test_a_connections_private_parts() -> None:
         assert connection._queue.qsize() == 0
         assert connection._remote_candidates == []
         assert list(connection._early_checks) == []
+        assert connection._query_consent_task is None
         assert connection.local_username
         assert len(connection.local_password) >= 22
         for name in ("remote_username", "remote_password", "remote_is_lite", "ice_controlling", "stun_server"):
@@ -218,8 +222,8 @@ def private_names(source: str) -> set[str]:
     return {node.attr for node in private if node not in own} | ({node.attr for node in own} - made)
 
 
-RELEASED = {"_rx_srtp", "_ssl", "_tx_srtp"}
-"""aiortc's, set to None by the tap at the end of a session."""
+RELEASED = {"_query_consent_task", "_rx_srtp", "_ssl", "_tx_srtp"}
+"""Theirs, set to None by the tap at the end of a session."""
 KNOWN = RELEASED | {
     "_srtp",
     *("_create_ssl_context", "_early_checks", "_network_host", "_nominated", "_pair_remote_candidate", "_protocols"),
