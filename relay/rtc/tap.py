@@ -14,7 +14,7 @@ from typing import Literal, cast
 
 from aioice.candidate import Candidate, candidate_foundation, candidate_priority
 from aioice.ice import CandidatePair, Connection, StunProtocol, relayed_candidate, server_reflexive_candidate
-from aioice.stun import TransactionError
+from aioice.stun import Message, TransactionError
 from aiortc.rtcdtlstransport import (
     RTCCertificate,
     RTCDtlsFingerprint,
@@ -40,6 +40,8 @@ Path = tuple[asyncio.DatagramTransport, tuple[str, int]]
 """A socket, and the remote address that media goes to."""
 _MAX_HANDSHAKE_QUEUE = 64
 """Datagrams that wait for aiortc's handshake task; a flood is cut here."""
+_MAX_ADDRESSES = 1000
+"""Of the peer: far more than a phone gets from its networks in a session of days."""
 CONSENT_INTERVAL = 5.0
 """Seconds between checks of consent, give or take a fifth (RFC 7675 5.1)."""
 CONSENT_EXPIRY = 30.0
@@ -224,6 +226,11 @@ class IceConnection(Connection):
         return any((c._network_host, c.port) == found for c in self._remote_candidates) or any(
             sender == found for _, sender, _ in self._early_checks
         )
+
+    def request_received(self, message: Message, addr: tuple[str, int], protocol: StunProtocol) -> None:
+        """Of aioice's calls: a check. Each address that one comes from is kept, and checked in return."""
+        if len(self._remote_candidates) < _MAX_ADDRESSES or self._knows(addr):
+            super().request_received(message, addr, protocol)
 
     def data_received(self, data: bytes, component: int) -> None:
         """Of aioice's calls: it was no STUN."""

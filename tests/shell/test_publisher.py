@@ -121,6 +121,26 @@ def test_a_peer_of_sources_without_end_is_let_go(packet: Callable[[int], bytes])
     asyncio.run(run())
 
 
+def test_a_peer_of_addresses_without_end_is_not_followed() -> None:
+    """Each that a check comes from, though the password be right, is checked in return for a minute."""
+
+    async def run() -> None:
+        async with joined() as (caster, session, _):
+            ours, theirs = session._transport._connection, caster._transport._connection
+            (protocol,) = ours._protocols
+            for number in range(1500):
+                check = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
+                check.attributes["USERNAME"] = f"{ours.local_username}:{theirs.local_username}"
+                check.attributes["PRIORITY"] = 1
+                check.add_message_integrity(ours.local_password.encode())
+                protocol.datagram_received(bytes(check), (f"127.1.{number >> 8}.{number & 255}", 9))
+            assert len(ours.remote_candidates) == 1000
+            caster.send_opus(sound(0), 0.0)
+            await eventually(lambda: session.last_media, what="sound of the peer")
+
+    asyncio.run(run())
+
+
 def test_a_flood_of_control_packets_is_cut() -> None:
     async def run() -> None:
         async with joined() as (caster, session, received):

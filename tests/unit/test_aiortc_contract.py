@@ -37,6 +37,7 @@ def parameters(function: object) -> list[str]:
         (ice.Connection.send, ["self", "data"]),
         (ice.Connection.data_received, ["self", "data", "component"]),
         (ice.Connection.query_consent, ["self"]),
+        (ice.Connection.request_received, ["self", "message", "addr", "protocol"]),
         (ice.Connection.build_request, ["self", "pair", "nominate"]),
         (ice.StunProtocol.__init__, ["self", "receiver"]),
         (ice.StunProtocol.request, ["self", "request", "addr", "integrity_key", "retransmissions"]),
