@@ -11,6 +11,7 @@ from typing import Literal, Self, cast
 
 from relay.core.rtp import rtcp
 from relay.core.rtp.h264_payload import packetize
+from relay.core.rtp.packet import is_rtcp
 from relay.core.rtp.sender import MAX_PAYLOAD, RtpSender
 from relay.rtc.fragment import write_fragment
 from relay.rtc.offer import H264, OPUS, RTX, Source, read_answer, write_offer
@@ -133,7 +134,7 @@ class Caster:
         """Reads the receiver's RTCP: retransmits what it misses, passes on that it wants a key frame."""
         wanted = False
         for arrival, packet in self._transport.receive(now):
-            if 191 < packet[1] < 224:
+            if is_rtcp(packet):
                 messages = rtcp.parse(packet) or ()
                 for sender in self._senders.values():
                     feedback = sender.heed(messages, arrival)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from relay.core.media import Frame
+from relay.core.rtp.packet import is_rtcp
 from relay.core.rtp.reception import Reception
 from relay.core.rtp.stats import ReceptionStats
 from relay.rtc.answer import Decision
@@ -64,7 +65,7 @@ class ReceivingSession(Session):
     def _receive(self, now: float) -> None:
         reception, on_frame, heard = self._reception, self.on_frame, 0
         for arrival, packet in self._transport.receive(now):
-            if 191 < packet[1] < 224:
+            if is_rtcp(packet):
                 reception.sources.meet(int.from_bytes(packet[4:8], "big"))
                 heard += 1
                 if heard <= MAX_HEARD:

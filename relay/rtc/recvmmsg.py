@@ -105,7 +105,7 @@ class BatchSocket:
         for i, beginning in enumerate(buffers.beginnings[:count].tolist()):
             length = lengths[i]
             if 127 < beginning & 0xFF < 192:
-                # As `SrtpInput.open` does it; the second byte is the upper half.
+                # As `SrtpInput.open` does it, with `is_rtcp` spelled out; the second byte is the upper half.
                 if MIN_PROTECTED <= length <= MAX_PROTECTED and not (
                     open_rtcp if 0xC000 <= beginning < 0xE000 else open_rtp
                 )(handle, packets[i], sizes[i]):

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Sequence
 from functools import lru_cache
 
+from relay.core.rtp.packet import is_rtcp
 from relay.rtc.mmsg import BATCH, MSG_DONTWAIT, NAME, Slots
 from relay.rtc.srtp import MAX_PLAIN, SrtpOutput
 from relay.rtc.udp import MAX_DATAGRAM, UdpTransport
@@ -64,7 +65,7 @@ class BatchOutput:
             if 8 <= size <= MAX_PLAIN:
                 payload[start : start + size] = packet
                 lengths[count] = size
-                if not (protect_rtcp if 191 < packet[1] < 224 else protect_rtp)(handle, slots[count], sizes[count]):
+                if not (protect_rtcp if is_rtcp(packet) else protect_rtp)(handle, slots[count], sizes[count]):
                     count += 1
                     start += MAX_DATAGRAM
         return count

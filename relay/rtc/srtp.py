@@ -6,6 +6,8 @@ from typing import Any
 
 import pylibsrtp
 
+from relay.core.rtp.packet import is_rtcp
+
 MAX_PROTECTED = 1500
 """Bytes of a datagram; the size of pylibsrtp's buffer."""
 MIN_PROTECTED = 12
@@ -28,8 +30,7 @@ class SrtpInput:
             return None
         session = self.session
         try:
-            # RFC 5761: RTCP's packet types, seen as RTP, would be payload types 64-95 with the marker set.
-            return session.unprotect_rtcp(data) if 191 < data[1] < 224 else session.unprotect(data)
+            return session.unprotect_rtcp(data) if is_rtcp(data) else session.unprotect(data)
         except pylibsrtp.Error:
             return None
 
@@ -47,7 +48,7 @@ class SrtpOutput:
         """One RTP or RTCP packet as it is sent; None where it is refused: too short, too long."""
         session = self.session
         try:
-            return session.protect_rtcp(packet) if 191 < packet[1] < 224 else session.protect(packet)
+            return session.protect_rtcp(packet) if is_rtcp(packet) else session.protect(packet)
         except (pylibsrtp.Error, ValueError, IndexError):
             return None
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, Self
 
 from relay.core.rtp import rtcp
+from relay.core.rtp.packet import is_rtcp
 from relay.core.rtp.sender import RtpSender
 from relay.core.rtp.sources import Sources
 from relay.rtc.session import MAX_HEARD, TOO_MANY_SOURCES, AnsweringSession
@@ -144,7 +145,7 @@ class ViewerSession(AnsweringSession):
         self._drain(now)
         wanted = False
         received = self._transport.receive(now)
-        heard = [(arrival, packet) for arrival, packet in received if 191 < packet[1] < 224]
+        heard = [(arrival, packet) for arrival, packet in received if is_rtcp(packet)]
         self._meet(packet for _, packet in received)
         for arrival, packet in heard[:MAX_HEARD]:
             messages = rtcp.parse(packet) or ()
@@ -161,7 +162,7 @@ class ViewerSession(AnsweringSession):
     def _meet(self, packets: Iterable[bytes]) -> None:
         """A viewer sends little, and no RTP at all."""
         for packet in packets:
-            at = 4 if 191 < packet[1] < 224 else 8
+            at = 4 if is_rtcp(packet) else 8
             self._met.meet(int.from_bytes(packet[at : at + 4], "big"))
 
     def _drain(self, now: float) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from relay.core.media import AccessUnit, Frame, OpusPacket
 from relay.core.rtp import rtcp
 from relay.core.rtp.h264_payload import packetize
-from relay.core.rtp.packet import RtpPacket
+from relay.core.rtp.packet import RtpPacket, is_rtcp
 from relay.core.rtp.reception import Reception, ReceptionSettings, TrackSpec
 from relay.core.rtp.track import MAX_JUMP, MAX_WAITING, MAX_WAITING_BYTES
 from tests.fuzz.tape import Tape
@@ -234,7 +234,7 @@ class Scene:
         """Any bytes, as RTP or as RTCP."""
         self.honest = False
         data = self.tape.blob()
-        if len(data) > 1 and 191 < data[1] < 224:
+        if len(data) > 1 and is_rtcp(data):
             self.control(data)
         else:
             self.deliver(data)

@@ -10,7 +10,7 @@ import httpx
 
 from relay.core.media import AccessUnit, Frame, OpusPacket
 from relay.core.rtp import rtcp
-from relay.core.rtp.packet import RtpPacket
+from relay.core.rtp.packet import RtpPacket, is_rtcp
 from relay.core.rtp.reception import Reception, ReceptionSettings, TrackSpec
 from relay.gateway.resources import FRAGMENT_TYPE, OFFER_TYPE
 from relay.rtc import sdp
@@ -105,7 +105,7 @@ class Viewer:
         if not self.transport.connected or reception is None:
             return
         for arrival, data in self.transport.receive(now):
-            if 191 < data[1] < 224:
+            if is_rtcp(data):
                 for message in rtcp.parse(data) or ():
                     if isinstance(message, rtcp.SenderReport):
                         self.reports.append(message)

@@ -1,4 +1,4 @@
-"""RTP packets (RFC 3550 5.1, 5.3.1)."""
+"""RTP packets (RFC 3550 5.1, 5.3.1), and how RTCP is told from them."""
 
 import struct
 from dataclasses import dataclass
@@ -11,6 +11,12 @@ MARKER = 0x80
 _PADDING = 0x20
 EXTENSION = 0x10
 """A header extension follows."""
+
+
+def is_rtcp(packet: bytes) -> bool:
+    """Of the two that share a port, this one is RTCP (RFC 5761 4): its packet types, 192 to 223, would be RTP's payload
+    types 64 to 95 with the marker set. `packet` has at least two bytes."""
+    return 191 < packet[1] < 224
 
 
 def payload_bounds(data: bytes) -> tuple[int, int] | None:

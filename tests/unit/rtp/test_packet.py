@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.core.rtp.packet import RtpPacket, payload_bounds
+from relay.core.rtp.packet import RtpPacket, is_rtcp, payload_bounds
 from relay.core.rtp.unwrap import Unwrapper, forward
 
 PACKET = RtpPacket(96, 4660, 0xDEADBEEF, 0xCAFEBABE, b"payload", marker=True)
@@ -80,3 +80,9 @@ def test_the_shorter_way_round() -> None:
     assert forward(2, 65534, 16) == 4
     assert forward(65534, 2, 16) == -4
     assert forward(0x8000, 0, 16) == -0x8000
+
+
+def test_rtcp_beside_rtp() -> None:
+    """What a port carries may be told apart while RTP keeps away from 64 to 95 (RFC 5761 4)."""
+    taken = {second for second in range(256) if is_rtcp(bytes((0x80, second)))}
+    assert taken == {0x80 | payload_type for payload_type in range(64, 96)}
