@@ -10,7 +10,7 @@ import hmac
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from urllib.parse import parse_qsl, quote, unquote
 
 ALGORITHM = "HMAC-SHA256"
@@ -208,48 +208,3 @@ def _sign(key: bytes, timestamp: str, scope: str, canonical: str) -> str:
 
 def _hmac(key: bytes, text: str) -> bytes:
     return hmac.new(key, text.encode(errors="surrogateescape"), hashlib.sha256).digest()
-
-
-@dataclass(frozen=True, slots=True)
-class Signer:
-    """Signs requests as the SDKs do."""
-
-    key_id: str
-    secret: str = field(repr=False)
-    region: str = "cn-north-1"
-
-    def headers(self, request: SignedRequest, body: bytes, now: float) -> dict[str, str]:
-        """The headers to add: X-Date, X-Content-Sha256, Authorization; those that the request has are signed too."""
-        timestamp, scope = self._moment(now)
-        body_hash = hashlib.sha256(body).hexdigest()
-        added = {"x-date": timestamp, "x-content-sha256": body_hash}
-        signed = {**request.headers, **added}
-        canonical = _canonical_request(
-            request, _canonical_query(query_pairs(request.query)), _header_block(signed), signed, body_hash
-        )
-        signature = _sign(signing_key(self.secret, scope), timestamp, scope, canonical)
-        credential = f"{ALGORITHM} Credential={self.key_id}/{scope}"
-        names = ";".join(sorted(signed))
-        return added | {"authorization": f"{credential}, SignedHeaders={names}, Signature={signature}"}
-
-    def query(self, request: SignedRequest, now: float, *, expires: int | None = None) -> str:
-        """The whole query string, signed; it covers neither headers nor a body."""
-        timestamp, scope = self._moment(now)
-        pairs = [
-            *query_pairs(request.query),
-            ("X-Algorithm", ALGORITHM),
-            ("X-Credential", f"{self.key_id}/{scope}"),
-            ("X-Date", timestamp),
-            ("X-NotSignBody", ""),
-            ("X-SignedHeaders", ""),
-        ]
-        if expires is not None:
-            pairs.append(("X-Expires", str(expires)))
-        names = {"X-SignedQueries", *(name for name, _ in pairs)}
-        query = _canonical_query([*pairs, ("X-SignedQueries", ";".join(sorted(names)))])
-        canonical = _canonical_request(request, query, "\n", (), _EMPTY_HASH)
-        return f"{query}&X-Signature={_sign(signing_key(self.secret, scope), timestamp, scope, canonical)}"
-
-    def _moment(self, now: float) -> tuple[str, str]:
-        timestamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
-        return timestamp, f"{timestamp[:8]}/{self.region}/{SERVICE}/request"

@@ -23,9 +23,10 @@ import psutil
 from relay.api.actions import GET, START, STOP, VERSION
 from relay.cli.bench import child
 from relay.cli.source import builtin_clip
-from relay.core.signature import SignedRequest, Signer
+from relay.core.signature import SignedRequest
 from tests.support.eventually import eventually
 from tests.support.process import RelayProcess, serving
+from tests.support.signing import Signer
 
 APP, ROOM = "app", "room"
 SIGNER = Signer("AKbench", "c2VjcmV0IG9mIHRoZSBiZW5jaA==")

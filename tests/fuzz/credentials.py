@@ -5,9 +5,10 @@ import hashlib
 import hmac
 
 from relay.core import token
-from relay.core.signature import Claim, SignedRequest, Signer, read_claim
+from relay.core.signature import Claim, SignedRequest, read_claim
 from relay.core.token import Privilege
 from tests.fuzz.tape import Tape, blob
+from tests.support.signing import Signer
 
 NOW = 1_800_000_000.0
 SECRET, APP_ID, APP_KEY = "secret", "app", "key"

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from relay.api.actions import GET, START, STOP, VERSION
-from relay.core.signature import SignedRequest, Signer
+from relay.core.signature import SignedRequest
 from relay.core.token import Privilege, RoomToken, issue
 from relay.push.sink import Sink
 from tests.support.eventually import eventually
@@ -24,6 +24,7 @@ from tests.support.receiver import PATH as CALLBACK_PATH
 from tests.support.receiver import SECRET as CALLBACK_SECRET
 from tests.support.receiver import receiving, status
 from tests.support.relay import ROOM
+from tests.support.signing import Signer
 
 APP = "app123456789012345678901"
 SK, OTHER_SK, APP_KEY = "U2lnbmVyIHNlY3JldA==", "T3RoZXIgc2VjcmV0", "appkey5ecret5ecret5ecret"

@@ -17,8 +17,9 @@ from relay.api.auth import AccessKeys, Gate
 from relay.app.server import wall_clock
 from relay.app.settings import Settings
 from relay.cli.serve import run_serve
-from relay.core.signature import SignedRequest, Signer
+from relay.core.signature import SignedRequest
 from tests.support.relay import ROOM, Relay, running_relay
+from tests.support.signing import Signer
 
 SECRET, OTHER_SECRET = "VGhlIHNlY3JldA==", "b3RoZXIgc2VjcmV0"
 KEYS = f"AKall:{SECRET}, AKone:{OTHER_SECRET}:one|two"

@@ -7,11 +7,11 @@ import httpx
 from relay.api.actions import GET, START, STOP
 from relay.api.rates import RateLimits
 from relay.app.settings import Settings
-from relay.core.signature import Signer
 from tests.shell.test_auth import ALL, GATE, ONE, OTHER_SECRET, SECRET, Call, error, get, start, stop
 from tests.support.bodies import changed
 from tests.support.eventually import eventually
 from tests.support.relay import APP, ROOM, Relay, running_relay
+from tests.support.signing import Signer
 
 FEW = 3
 LIMITED = (429, "FlowLimitExceeded", 100018)
