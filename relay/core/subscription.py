@@ -120,7 +120,7 @@ class Subscription:
         self.last_error = reason
         self._wait(now, self._pause(outcome, now, retry_after))
 
-    def media(self, at: float, now: float, *, trial: bool = False) -> tuple[Effect, ...]:
+    def media(self, at: float, *, trial: bool = False) -> tuple[Effect, ...]:
         """A packet of the seated session, or of the newcomer, came at `at`."""
         if trial:
             if self._heard_since is None:

@@ -66,7 +66,7 @@ class SubscriptionRun:
         if self._newcomer is not None:
             self._newcomer.tick(now)
         if self._seated is not None and (last_media := self._seated.last_media) is not None:
-            self._act(self.subscription.media(last_media, now))
+            self._act(self.subscription.media(last_media))
         self._act(self.subscription.poll(now))
 
     def close(self) -> None:
@@ -122,7 +122,7 @@ class SubscriptionRun:
     def _heard(self, session: SubscriberSession, frame: Frame) -> None:
         """A frame of a session that came without the seat."""
         if session is self._newcomer:
-            self._act(self.subscription.media(frame.arrival, self._clock(), trial=True))
+            self._act(self.subscription.media(frame.arrival, trial=True))
             if session is self._seated:
                 session.request_key_frame()  # what came until now is not passed on
         elif session is self._seated:

@@ -37,7 +37,7 @@ def live(now: float = 1.0) -> Subscription:
     """Its first packet came at `now`."""
     one = asked(now - 0.2)
     assert one.connected(now - 0.1) == (SEAT,)
-    assert one.media(now, now) == ()
+    assert one.media(now) == ()
     assert one.state is State.LIVE
     return one
 
@@ -100,7 +100,7 @@ def test_media_ends_the_back_off() -> None:
     pauses(one, Outcome.BUSY, 4)
     now = one.deadline()
     one.connected(now - ASKING_LIMIT + 0.1)
-    one.media(now, now)
+    one.media(now)
     one.lost("gone", now + 10)
     assert one.poll(now + 10) == (ASK,)
     one.refused(Outcome.BUSY, "no", now + 10.1)
@@ -135,8 +135,8 @@ def test_nobody_publishes_a_stream_that_the_server_gives_all_the_same() -> None:
         assert one.connected(now) == ()
         assert one.trial
     assert gaps == pytest.approx([*SILENT_STEPS, *[SILENT_STEPS[-1]] * 3])
-    assert one.media(now + 1, now + 1, trial=True) == ()
-    assert one.media(now + 2, now + 2, trial=True) == (SEAT,)
+    assert one.media(now + 1, trial=True) == ()
+    assert one.media(now + 2, trial=True) == (SEAT,)
     assert one.state is State.LIVE
 
 
@@ -148,24 +148,24 @@ def test_the_last_pictures_of_a_stream_that_has_ended_are_no_sign_of_life() -> N
     for _ in range(5):
         assert one.connected(now + 0.1) == ()
         for step in range(10):
-            assert one.media(now + 0.1 + step / 100, now + 0.2, trial=True) == ()
+            assert one.media(now + 0.1 + step / 100, trial=True) == ()
         gaps.append(one.deadline() - now - 0.1)
         now = one.deadline()
         assert one.poll(now) == (DROP, ASK)
     assert one.last_media == 1.0
     assert gaps == pytest.approx([*SILENT_STEPS, SILENT_STEPS[-1], SILENT_STEPS[-1]])
     one.connected(now + 0.1)
-    assert one.media(now + 0.1, now + 0.1, trial=True) == ()
-    assert one.media(now + 0.1 + PROOF, now + 0.1 + PROOF, trial=True) == (SEAT,)
+    assert one.media(now + 0.1, trial=True) == ()
+    assert one.media(now + 0.1 + PROOF, trial=True) == (SEAT,)
 
 
 def test_silence_tries_another_and_the_old_one_may_still_win() -> None:
     one = live(1.0)
-    one.media(9.0, 9.0)
+    one.media(9.0)
     assert one.deadline() == 9.0 + SILENCE
     assert one.poll(11.0) == (ASK,)
     assert one.connected(11.1) == ()
-    assert one.media(12.0, 12.0) == (DROP,)  # it is back where it was
+    assert one.media(12.0) == (DROP,)  # it is back where it was
     assert (one.state, one.seated, one.trial) == (State.LIVE, True, False)
 
 
@@ -173,15 +173,15 @@ def test_silence_tries_another_and_the_new_one_may_win() -> None:
     one = live(1.0)
     assert one.poll(3.0) == (ASK,)
     assert one.connected(3.1) == ()
-    assert one.media(3.2, 3.2, trial=True) == ()
-    assert one.media(3.7, 3.7, trial=True) == (SEAT,)
+    assert one.media(3.2, trial=True) == ()
+    assert one.media(3.7, trial=True) == (SEAT,)
     assert (one.state, one.seated, one.trial) == (State.LIVE, True, False)
 
 
 def test_media_comes_back_while_the_attempt_is_under_way() -> None:
     one = live(1.0)
     assert one.poll(3.0) == (ASK,)
-    assert one.media(3.1, 3.1) == (DROP,)
+    assert one.media(3.1) == (DROP,)
     assert one.connected(3.2) == (DROP,)  # it had been answered already
     one.refused(Outcome.BUSY, "no", 3.3)
     assert one.state is State.LIVE
@@ -215,8 +215,8 @@ def test_the_silent_one_is_lost_while_another_is_on_trial() -> None:
     one.connected(3.1)
     one.lost("expired", 3.5)
     assert (one.seated, one.trial) == (False, True)
-    assert one.media(3.6, 3.6, trial=True) == ()
-    assert one.media(4.2, 4.2, trial=True) == (SEAT,)
+    assert one.media(3.6, trial=True) == ()
+    assert one.media(4.2, trial=True) == (SEAT,)
     assert (one.seated, one.trial) == (True, False)
     one = live(1.0)
     one.poll(3.0)
@@ -282,14 +282,14 @@ class Shell(RuleBasedStateMachine):
     @rule()
     def media_comes(self) -> None:
         self.now += 0.001
-        self.act(self.one.media(self.now, self.now))
+        self.act(self.one.media(self.now))
         assert self.one.state is State.LIVE
 
     @precondition(lambda self: self.newcomer)
     @rule()
     def media_comes_to_the_newcomer(self) -> None:
         self.now += 0.001
-        self.act(self.one.media(self.now, self.now, trial=True))
+        self.act(self.one.media(self.now, trial=True))
         assert self.one.state is (State.LIVE if self.seat and not self.newcomer else State.WAITING)
 
     @precondition(lambda self: self.seat)
