@@ -133,10 +133,6 @@ class Feed:
         """The stream is forgotten, and so is what was made of it."""
         self._recent_audio.clear()
 
-    def tick(self, now: float) -> None:
-        self.encode(now)
-        self.release(now)
-
     def due(self, now: float) -> bool:
         """There is something to encode: a batch of the sound that came, or silence where none came for too long."""
         opus, transcoder = self._opus, self._transcoder

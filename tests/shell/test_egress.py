@@ -151,7 +151,8 @@ async def test_a_task_whose_name_moves_to_a_private_address_fails() -> None:
             now = clock()
             stream.deliver(OpusPacket(b"\xfc\xff\xfe", round(now * 48000), now, now))
             stream.media_seen(now, now)
-            feed.tick(now)
+            feed.encode(now)
+            feed.release(now)
             run.tick(now)
             return run.task.ended
 

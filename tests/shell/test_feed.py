@@ -57,7 +57,8 @@ def test_sound_that_waits_for_its_batch_is_not_lost_at_the_end() -> None:
         stream.deliver(packet)
         if packet.time > 0.3 and len(feed._opus) == 4:
             break
-        feed.tick(packet.arrival)
+        feed.encode(packet.arrival)
+        feed.release(packet.arrival)
     assert len(feed._opus) == 4
     feed.detach(taker)
     assert taker.times[-1] + FRAME >= packet.time + 0.02 - LOOKAHEAD
@@ -76,7 +77,8 @@ def test_a_coder_that_fails_is_replaced_and_the_sound_goes_on(monkeypatch: pytes
                 raise RuntimeError("no memory")
 
             monkeypatch.setattr(failing._coder, "encode", fail)
-        feed.tick(packet.arrival)
+        feed.encode(packet.arrival)
+        feed.release(packet.arrival)
     assert feed._transcoder is not failing
     feed.detach(taker)
     assert taker.times[-1] > packets[-1].time - 0.1

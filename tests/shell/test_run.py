@@ -209,7 +209,8 @@ class World:
             self.last_packet = now
             self.stream.media_seen(now, now)
         self.stream.poll(now)
-        self.feed.tick(now)
+        self.feed.encode(now)
+        self.feed.release(now)
         self.run.tick(now)
 
     async def live(self, seconds: float) -> None:

@@ -97,7 +97,8 @@ class Push:
         while self.now < end:
             for publisher in publishers:
                 publisher.tick(self.now)
-            self.feed.tick(self.now)
+            self.feed.encode(self.now)
+            self.feed.release(self.now)
             self.now += TICK
 
     def check(self) -> None:

@@ -218,7 +218,8 @@ def test_sound_is_made_no_faster_than_time_passes():
             time = now + source.choice((0.0, 0.9, -0.5, 5.0, -60.0))
             stream.deliver(OpusPacket(data, source.randrange(-(2**40), 2**40), time, now))
             if number % 5 == 0:
-                feed.tick(now)
+                feed.encode(now)
+                feed.release(now)
     assert 100 <= taker.tags <= (3.0 + 1.2) * AAC_RATE / AAC_SAMPLES
     feed.detach(taker)
 
