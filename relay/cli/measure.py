@@ -99,17 +99,6 @@ def audio_format(tags: Iterable[flv.Tag]) -> AudioFormat | None:
     return None
 
 
-def is_monotonic(tags: Sequence[flv.Tag]) -> bool:
-    """No timestamp is below the one before it: give all tags, or one track's."""
-    return all(a.timestamp <= b.timestamp for a, b in pairwise(tags))
-
-
-def gaps(tags: Sequence[flv.Tag], longer_than: float) -> list[Gap]:
-    """Where two frames of one track are more than `longer_than` seconds apart: freezes of a picture."""
-    pairs = ((a.timestamp / 1000, b.timestamp / 1000) for a, b in pairwise(tags))
-    return [Gap(a, b - a) for a, b in pairs if b - a > longer_than]
-
-
 def audio_holes(tags: Sequence[flv.Tag], rate: int = 44_100) -> list[Gap]:
     """Where an AAC frame does not begin where the one before it ended, by more than the rounding to milliseconds.
 

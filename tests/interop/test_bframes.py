@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import pytest
 
-from relay.cli.measure import audio_holes, is_monotonic, read_tags, video_frames
+from relay.cli.measure import audio_holes, read_tags, video_frames
 from relay.cli.pattern import PatternSource
 from relay.cli.source import Item, Picture, Sound
 from relay.core import flv, h264
@@ -20,6 +20,7 @@ from tests.support.gstreamer import gstreamer
 from tests.support.nginx import Nginx
 from tests.support.publishing import publishing
 from tests.support.relay import InlineRelay, running_relay
+from tests.support.timestamps import is_monotonic
 
 GSTREAMER = (
     "videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=30/1 ! "

@@ -10,16 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
-from relay.cli.measure import (
-    access_units,
-    audio_format,
-    audio_frames,
-    audio_holes,
-    is_monotonic,
-    percentile,
-    read_tags,
-    video_frames,
-)
+from relay.cli.measure import access_units, audio_format, audio_frames, audio_holes, percentile, read_tags, video_frames
 from relay.core import flv
 from relay.core.whep_source import WhepSource, WhepUrls
 from relay.push.sink import Sink, SinkStream
@@ -31,6 +22,7 @@ from tests.support.hostile import Behaviour, HostileServer
 from tests.support.nginx import Nginx
 from tests.support.publishing import User, publishing
 from tests.support.relay import LOOPBACK, InlineRelay, running_relay
+from tests.support.timestamps import is_monotonic
 
 log = structlog.get_logger(__name__)
 

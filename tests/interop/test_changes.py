@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.cli.measure import audio_frames, audio_holes, gaps, is_monotonic, read_tags, video_frames
+from relay.cli.measure import audio_frames, audio_holes, read_tags, video_frames
 from relay.core import flv
 from relay.core.flv import Tag
 from relay.core.h264 import NalType, nal_type, parse_decoder_configuration, parse_sps, split_length_prefixed
@@ -22,6 +22,7 @@ from tests.support.nginx import Nginx
 from tests.support.player import play
 from tests.support.publishing import publishing
 from tests.support.relay import InlineRelay, running_relay
+from tests.support.timestamps import gaps, is_monotonic
 
 pytestmark = pytest.mark.alone
 

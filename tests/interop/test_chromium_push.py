@@ -5,20 +5,13 @@ from itertools import pairwise
 
 import pytest
 
-from relay.cli.measure import (
-    AAC_LC,
-    audio_format,
-    audio_frames,
-    audio_holes,
-    is_monotonic,
-    read_tags,
-    video_frames,
-)
+from relay.cli.measure import AAC_LC, audio_format, audio_frames, audio_holes, read_tags, video_frames
 from tests.support.chromium import chromium
 from tests.support.debian import need
 from tests.support.eventually import eventually
 from tests.support.nginx import Nginx
 from tests.support.relay import running_relay
+from tests.support.timestamps import is_monotonic
 
 pytestmark = pytest.mark.alone
 

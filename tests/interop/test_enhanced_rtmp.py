@@ -9,7 +9,7 @@ import av
 import httpx
 import pytest
 
-from relay.cli.measure import audio_holes, is_monotonic, read_tags
+from relay.cli.measure import audio_holes, read_tags
 from relay.core import av1, flv
 from relay.push.sink import Sink
 from relay.rtc.settings import RtcSettings
@@ -20,6 +20,7 @@ from tests.support.debian import need
 from tests.support.eventually import eventually
 from tests.support.gstreamer import gstreamer
 from tests.support.relay import running_relay
+from tests.support.timestamps import is_monotonic
 
 OFFERS = Path(__file__).parents[2] / "fixtures" / "sdp"
 FIREFOX = (OFFERS / "firefox-vp8.offer.sdp").read_text()

@@ -20,8 +20,6 @@ from relay.cli.measure import (
     audio_frames,
     audio_holes,
     av_offsets,
-    gaps,
-    is_monotonic,
     percentile,
     read_tags,
     vcl_digests,
@@ -36,6 +34,7 @@ from tests.support.nginx import Nginx
 from tests.support.publishing import User
 from tests.support.recording import assert_decodes
 from tests.support.relay import InlineRelay, Relay, running_relay
+from tests.support.timestamps import gaps, is_monotonic
 
 RTT = 0.06
 CLEAN = Profile(delay=RTT / 2)

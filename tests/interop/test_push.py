@@ -14,7 +14,6 @@ from relay.cli.measure import (
     audio_frames,
     audio_holes,
     av_offsets,
-    is_monotonic,
     percentile,
     read_tags,
     video_frames,
@@ -29,6 +28,7 @@ from tests.support.hostile import Behaviour, HostileServer
 from tests.support.nginx import Nginx
 from tests.support.publishing import User, publishing
 from tests.support.relay import LOOPBACK, Relay, running_relay
+from tests.support.timestamps import is_monotonic
 
 SETTLE = 0.4
 """Seconds for what is under way to reach nginx."""

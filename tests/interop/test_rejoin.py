@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from relay.cli.measure import audio_frames, audio_holes, is_monotonic, read_tags, video_frames
+from relay.cli.measure import audio_frames, audio_holes, read_tags, video_frames
 from relay.cli.pattern import PatternSource
 from relay.core.flv import Tag
 from relay.push.sink import Sink, SinkStream
@@ -17,6 +17,7 @@ from tests.support.eventually import eventually, wait
 from tests.support.nginx import Nginx
 from tests.support.publishing import User, publishing
 from tests.support.relay import InlineRelay, running_relay
+from tests.support.timestamps import is_monotonic
 
 SETTLE = 1.0
 

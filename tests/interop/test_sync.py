@@ -9,7 +9,7 @@ import av
 import pytest
 
 from relay.cli import pattern
-from relay.cli.measure import audio_frames, audio_holes, av_offsets, is_monotonic, percentile, read_tags, video_frames
+from relay.cli.measure import audio_frames, audio_holes, av_offsets, percentile, read_tags, video_frames
 from relay.core import flv
 from relay.rtc.settings import RtcSettings
 from relay.worker.settings import WorkerSettings
@@ -23,6 +23,7 @@ from tests.support.impairer import Profile, impaired
 from tests.support.nginx import Nginx
 from tests.support.recording import assert_decodes
 from tests.support.relay import Relay, running_relay
+from tests.support.timestamps import is_monotonic
 
 pytestmark = pytest.mark.alone
 

@@ -14,7 +14,6 @@ from relay.cli.measure import (
     audio_frames,
     audio_holes,
     av_offsets,
-    is_monotonic,
     percentile,
     read_tags,
     video_frames,
@@ -28,6 +27,7 @@ from tests.support.eventually import eventually
 from tests.support.nginx import Nginx
 from tests.support.recording import assert_decodes
 from tests.support.relay import InlineRelay, running_relay
+from tests.support.timestamps import is_monotonic
 from tests.support.whep_server import WhepServer, whep_server
 
 log = structlog.get_logger(__name__)

@@ -12,7 +12,7 @@ import pytest
 
 from relay.api.actions import ALREADY_STARTED
 from relay.cli.live import PublishFailed
-from relay.cli.measure import access_units, audio_frames, audio_holes, is_monotonic
+from relay.cli.measure import access_units, audio_frames, audio_holes
 from relay.cli.source import ClipSource, builtin_clip
 from relay.core.flv import Tag
 from relay.core.ident import StreamKey, TaskKey
@@ -28,6 +28,7 @@ from relay.worker.worker import WorkerEvent
 from tests.support.eventually import eventually
 from tests.support.publishing import User
 from tests.support.relay import LOOPBACK, InlineRelay, Relay, running_relay
+from tests.support.timestamps import is_monotonic
 
 ROOMS = ("one", "two", "three", "four")
 
