@@ -100,6 +100,7 @@ class ViewerSession(AnsweringSession):
     def send(self, frames: Sequence[Packed]) -> None:
         """In order."""
         now = self._now()
+        leaving: list[bytes] = []
         for frame in frames:
             if frame.kind == "audio":
                 sender = self._audio
@@ -108,8 +109,9 @@ class ViewerSession(AnsweringSession):
                 sender = self._video if self._takes(frame, now) else None
                 packets = [] if sender is None else sender.send_payloads(frame.payloads, frame.stamp, now)
             if sender is not None:
-                self._send(packets)
-                self._report(sender, frame.at, now)
+                leaving += self._admit(packets)
+                leaving += self._report(sender, frame.at, now)
+        self._transport.send_all(leaving)
 
     def _takes(self, frame: Packed, now: float) -> bool:
         """This picture is to be sent."""
@@ -122,27 +124,42 @@ class ViewerSession(AnsweringSession):
         self._resume_at = None
         return True
 
-    def _send(self, packets: Sequence[bytes]) -> None:
-        for packet in packets:
-            size = len(packet)
-            self._repairs = min(self._repairs + size, _REPAIR_BURST)
-            if self._waiting or size > self._allowance:
-                self._waiting.append(packet)
-                self._waiting_size += size
-            else:
-                self._allowance -= size
-                self._transport.send(packet)
+    def _admit(self, packets: list[bytes]) -> list[bytes]:
+        """Of what waits and of `packets`, those that may leave now; the others wait."""
+        size = sum(map(len, packets))
+        self._repairs = min(self._repairs + size, _REPAIR_BURST)
+        if not self._waiting and size <= self._allowance:
+            self._allowance -= size
+            return packets
+        self._waiting += packets
+        self._waiting_size += size
+        return self._release()
 
-    def _report(self, sender: RtpSender, at: float, now: float) -> None:
-        if now >= self._report_due.get(sender.ssrc, 0.0):
-            self._report_due[sender.ssrc] = now + _REPORT_INTERVAL
-            self._transport.send(sender.report(now, self._epoch + at))
+    def _release(self) -> list[bytes]:
+        """What has waited and may leave now."""
+        leaving = []
+        while self._waiting and len(self._waiting[0]) <= self._allowance:
+            packet = self._waiting.popleft()
+            self._waiting_size -= len(packet)
+            self._allowance -= len(packet)
+            leaving.append(packet)
+        return leaving
+
+    def _report(self, sender: RtpSender, at: float, now: float) -> list[bytes]:
+        """A sender report, where one is due."""
+        if now < self._report_due.get(sender.ssrc, 0.0):
+            return []
+        self._report_due[sender.ssrc] = now + _REPORT_INTERVAL
+        return [sender.report(now, self._epoch + at)]
 
     def tick(self, now: float) -> None:
         """What waits goes on its way; then what the viewer asks for. `now`: seconds on the event loop's clock."""
         if not self._transport.connected:
             return
-        self._drain(now)
+        self._allowance = min(self._allowance + (now - self._allowed_at) * _RATE, _BURST)
+        self._allowed_at = now
+        if self._waiting:
+            self._transport.send_all(self._release())
         wanted = False
         received = self._transport.receive(now)
         heard = [(arrival, packet) for arrival, packet in received if is_rtcp(packet)]
@@ -165,21 +182,12 @@ class ViewerSession(AnsweringSession):
             at = 4 if is_rtcp(packet) else 8
             self._met.meet(int.from_bytes(packet[at : at + 4], "big"))
 
-    def _drain(self, now: float) -> None:
-        self._allowance = min(self._allowance + (now - self._allowed_at) * _RATE, _BURST)
-        self._allowed_at = now
-        while self._waiting and len(self._waiting[0]) <= self._allowance:
-            packet = self._waiting.popleft()
-            self._waiting_size -= len(packet)
-            self._allowance -= len(packet)
-            self._transport.send(packet)
-
     def _heed(self, sender: RtpSender, messages: Sequence[rtcp.Message], now: float) -> bool:
         """Acts on an RTCP datagram; whether a key frame is asked for."""
         feedback = sender.heed(messages, now, self._repairs)
-        for again in feedback.retransmissions:
-            self._repairs -= len(again)
-            self._transport.send(again)
+        if feedback.retransmissions:
+            self._repairs -= sum(map(len, feedback.retransmissions))
+            self._transport.send_all(feedback.retransmissions)
         if sender is self._video and (feedback.loss or 0.0) >= _HEAVY_LOSS and not self.awaiting_key:
             self._pause(now)
         return feedback.key_frame_wanted and self._resume_at is None
@@ -191,8 +199,7 @@ class ViewerSession(AnsweringSession):
     def close(self, reason: str) -> None:
         """Politely: RTCP BYE, then DTLS close_notify."""
         if self._transport.connected:
-            for sender in self._senders:
-                self._transport.send(sender.bye())
+            self._transport.send_all([sender.bye() for sender in self._senders])
         super().close(reason)
 
     def _sender(self, outlet: Outlet | None) -> RtpSender | None:
