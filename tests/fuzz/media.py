@@ -66,7 +66,9 @@ class _Push:
         self._stamps = {flv.AUDIO: -1, flv.VIDEO: -1}
         self._feed = feed
         head = feed.attach(self, now)
-        self._output = Output(video=True, audio_config=feed.audio_config, opened=now)
+        self._output = Output(
+            video=True, audio_config=feed.audio_config, audio_bit_rate=feed.audio_bit_rate, opened=now
+        )
         self.now = now
         for tag in head:
             self.on_tag(tag)
@@ -118,7 +120,8 @@ def feed(data: bytes) -> None:
                 stream.deliver(AccessUnit(nals, key, 0, now + tape.choose((0.0, 0.04, -1.0, 2.0)), now))
             case 4 | 5:
                 now += tape.choose((0.02, 0.02, 0.06, 0.2))
-                made.tick(now)
+                made.encode(now)
+                made.release(now)
                 for push in pushes:
                     push.now = now
             case 6:

@@ -106,7 +106,7 @@ class Push:
         for before, after in pairwise(self.tags):
             assert after.time - before.time == pytest.approx(FRAME, abs=1e-6)
         assert max(after - before for before, after in pairwise(self.at)) <= 0.1
-        output = Output(video=False, audio_config=b"\xaf\0\x12\x10", opened=0.0)
+        output = Output(video=False, audio_config=b"\xaf\0\x12\x10", audio_bit_rate=128_000, opened=0.0)
         stamps = [
             tag.timestamp
             for media in self.tags
