@@ -60,6 +60,8 @@ class PushRun:
         self._first_timestamp = first_timestamp
         self._end_time = 0
         self._connection: Connection | None = None
+        self._authorized: PushUrl | None = None
+        """What the next connection is for, where the last one was asked for a password."""
         self._output: Output | None = None
         self._interleave: Interleave | None = None
         """Where the CDN wants it."""
@@ -169,6 +171,7 @@ class PushRun:
                 effects = self.task.publish_started(now)
             case Refused(code, description, permanent):
                 self._forget_connection()
+                self._authorized = event.authorized
                 reason = f"the CDN refused: {code} {description}".rstrip()
                 effects = self.task.rejected(code, reason, now) if permanent else self.task.lost(reason, now)
             case Lost(reason, unreachable, forbidden):
@@ -217,7 +220,8 @@ class PushRun:
 
     def _begin_connection(self) -> None:
         listener = _Ear(self._on_event)
-        listener.connection = self._connection = self._connect(self.spec.push_url, listener)
+        url, self._authorized = self._authorized or self.spec.push_url, None
+        listener.connection = self._connection = self._connect(url, listener)
 
     def _forget_connection(self) -> None:
         if self._connection is not None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from relay.core.push_url import PushUrl
 from relay.core.rtmp import amf0
 from relay.core.rtmp.allowance import BYTES, BYTES_PER_SECOND, CHUNKS, CHUNKS_PER_SECOND, FLOOD, Allowance
+from relay.core.rtmp.authmod import authorized
 from relay.core.rtmp.messages import Command, Message, Type, parse_command
 from relay.core.rtmp.peer import Peer
 
@@ -61,6 +62,8 @@ class Refused:
     description: str
     permanent: bool
     """The same request will be refused again; False for "already publishing" and for codes not known."""
+    authorized: PushUrl | None = None
+    """The same with user and password, for which the server asks: to be tried next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ Event = Connected | PublishStarted | Refused | Closed | ProtocolFailed
 class Publisher:
     """Sans-I/O: bytes in, events out; write what `data_to_send` gives after every call and at the start."""
 
-    __slots__ = ("_bytes", "_chunk_size", "_chunks", "_fourccs", "_peer", "_stream_id", "_url", "state")
+    __slots__ = ("_bytes", "_challenge", "_chunk_size", "_chunks", "_fourccs", "_peer", "_stream_id", "_url", "state")
 
     def __init__(self, url: PushUrl, *, nonce: bytes, chunk_size: int = 65536, fourccs: tuple[str, ...] = ()) -> None:
         """`nonce`: 1528 random bytes. `chunk_size`: bytes; SRS takes 65536 at most. `fourccs`: of video that may be
@@ -91,6 +94,7 @@ class Publisher:
         self._url = url
         self._fourccs = fourccs
         self._chunk_size = chunk_size
+        self._challenge = nonce[:4].hex()
         self._peer = Peer(nonce, max_message=MAX_MESSAGE)
         self._bytes = Allowance(BYTES, BYTES_PER_SECOND)
         self._chunks = Allowance(CHUNKS, CHUNKS_PER_SECOND)
@@ -207,10 +211,11 @@ class Publisher:
     def _refused(self, information: dict[str, str], events: list[Event]) -> None:
         code, description = information.get("code", ""), information.get("description", "")
         in_use = "already" in description.lower() or "in use" in description.lower()
+        url = self._url
+        again = authorized(url, description, self._challenge) if self.state is State.CONNECT else None
+        permanent = code in PERMANENT and not in_use and again is None
         self.state = State.ENDED
-        events.append(
-            Refused(self._url.scrub(code), self._url.scrub(description), permanent=code in PERMANENT and not in_use)
-        )
+        events.append(Refused(url.scrub(code), url.scrub(description), permanent, again))
 
 
 def _is_srs(connected: Command) -> bool:

@@ -1,0 +1,120 @@
+"""A push to a server that wants user and password (`authmod=adobe`): in virtual time; FFmpeg proves the server."""
+
+import asyncio
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from relay.core.ident import StreamKey, TaskKey
+from relay.core.push_url import PushUrl
+from relay.core.rtmp.handshake import NONCE_SIZE
+from relay.core.rtmp.server import ConnectRequested, PublishRequested, ServerSession, TagReceived
+from relay.core.stream import Stream
+from relay.core.task import Lease, State, StopReason, TaskSpec
+from relay.push.feed import Feed
+from relay.push.run import PushRun
+from tests.shell.test_run import SparseSound
+from tests.support.authmod import AuthSession
+from tests.support.debian import need
+from tests.support.pushing import opened
+from tests.support.virtual import VirtualCdn, VirtualLoop
+
+
+class WithoutOpaque(AuthSession):
+    opaque = ""
+
+
+@pytest.fixture
+def cdn() -> Iterator[VirtualCdn]:
+    one = VirtualCdn()
+    yield one
+    one.socket.close()
+
+
+async def pushed(url: str, seconds: float) -> PushRun:
+    """A run of a stream whose media comes all the time."""
+    loop = asyncio.get_running_loop()
+    stream = Stream(StreamKey("app", "room", "user"))
+    run = PushRun(
+        TaskSpec(TaskKey("app", "room", "task"), stream.key, PushUrl.parse(url)),
+        Lease(id=1, generation=1, start_time=0),
+        stream,
+        Feed(stream, SparseSound),  # type: ignore[arg-type]  # the part of it that a feed uses
+        connect=opened,
+        clock=loop.time,
+        wall=lambda: round(loop.time() * 1000),
+        jitter=lambda: 0.0,
+        on_change=lambda run: None,
+    )
+    end = loop.time() + seconds
+    while loop.time() < end:
+        stream.media_seen(loop.time(), loop.time())
+        run.tick(loop.time())
+        await asyncio.sleep(0.05)
+    return run
+
+
+@pytest.mark.parametrize("session", [AuthSession, WithoutOpaque])
+def test_who_knows_the_password_is_let_in(cdn: VirtualCdn, session: type[ServerSession]) -> None:
+    cdn.session = session
+    loop = VirtualLoop(cdn)
+
+    async def twice() -> None:
+        run = await pushed("rtmp://anna:pass%3Aword@127.0.0.1/live/key", 4)
+        assert run.task.state is State.PUSHING
+        assert cdn.phase == "publishing"
+        assert len(cdn.connects) == 3
+        run.stop()
+        await asyncio.sleep(1)
+
+    loop.run_until_complete(twice())
+    loop.close()
+
+
+@pytest.mark.parametrize("user", ["anna:wrong@", "bert:pass%3Aword@", "anna@", ""])
+def test_who_does_not_is_refused_for_good(cdn: VirtualCdn, user: str) -> None:
+    cdn.session = AuthSession
+    loop = VirtualLoop(cdn)
+
+    async def refused() -> None:
+        run = await pushed(f"rtmp://{user}127.0.0.1/live/key", 60)
+        assert (run.task.state, run.task.stop_reason) == (State.FAILED, StopReason.START_FAILED)
+        assert "authmod=adobe" in run.task.last_error
+        assert "word" not in run.task.last_error
+        assert len(cdn.connects) == (9 if user else 3)
+
+    loop.run_until_complete(refused())
+    loop.close()
+
+
+async def test_ffmpeg_is_let_in_too() -> None:
+    need("ffmpeg")
+    tags = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal tags
+        session = AuthSession(nonce=bytes(NONCE_SIZE))
+        while data := await reader.read(65536):
+            for event in session.receive(data):
+                match event:
+                    case ConnectRequested():
+                        session.accept_connect()
+                    case PublishRequested():
+                        session.accept_publish()
+                    case TagReceived():
+                        tags += 1
+            writer.writelines(session.data_to_send())
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    source = ["-f", "lavfi", "-i", "anullsrc=r=44100", "-t", "0.2", "-c:a", "aac"]
+    ffmpeg = await asyncio.create_subprocess_exec(
+        "ffmpeg", "-v", "error", *source, "-f", "flv", f"rtmp://anna:pass:word@127.0.0.1:{port}/live/key",
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert await asyncio.wait_for(ffmpeg.wait(), 20) == 0
+    assert tags > 5
+    server.close()
+    await server.wait_closed()
