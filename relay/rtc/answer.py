@@ -9,7 +9,7 @@ import base64
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from relay.core.h264 import NalType, nal_type, parse_sps
+from relay.core.codecs import CODECS
 from relay.core.offer import OfferRefused
 from relay.core.rtp import twcc
 from relay.core.rtp.reception import TrackSpec
@@ -129,19 +129,22 @@ def _accept(index: int, section: sdp.Section, enhanced: Collection[str]) -> Acce
 _MAX_PARAMETER_SETS = 8
 
 
+_SPROP = {"h264": ("sprop-parameter-sets",), "h265": ("sprop-vps", "sprop-sps", "sprop-pps")}
+
+
 def _parameter_sets(codec: sdp.Codec) -> tuple[bytes, ...]:
-    """The SPS and PPS that an offer gives (RFC 6184 section 8.1), as GStreamer does, whose IDR pictures may then lack
-    them; none where they are not one readable SPS at least and its PPS."""
-    words = codec.parameters.get("sprop-parameter-sets", "").split(",")
+    """Those that an offer gives (RFC 6184 section 8.1, RFC 7798 section 7.1), as GStreamer does, whose IDR pictures may
+    then lack them; none where they are not one of each kind at least, and readable."""
+    words = [word for name in _SPROP.get(codec.name, ()) for word in codec.parameters.get(name, "").split(",") if word]
+    if not words:
+        return ()
+    video = CODECS[codec.name]
     try:
-        found = tuple(base64.b64decode(word, validate=True) for word in words[:_MAX_PARAMETER_SETS] if word)
-        for nal in found:
-            if nal_type(nal) == NalType.SPS:
-                parse_sps(nal)
+        found = [base64.b64decode(word, validate=True) for word in words[:_MAX_PARAMETER_SETS]]
+        whole = video.parameter_sets(found) == found and video.describe(found) is not None
     except (ValueError, IndexError):
         return ()
-    kinds = {nal_type(nal) for nal in found}
-    return found if kinds == {NalType.SPS, NalType.PPS} else ()
+    return tuple(found) if whole else ()
 
 
 def write_answer(

@@ -45,7 +45,7 @@ class TrackSpec:
     """The same codec as `payload_type`: a peer may send by any of them, and change from one to another."""
     other_rtx_payload_types: tuple[int, ...] = ()
     parameter_sets: tuple[bytes, ...] = ()
-    """SPS and PPS of the SDP; they go before each IDR picture until the source has an SPS in band."""
+    """Those of the SDP; they go before each IDR picture until the source has an SPS in band."""
 
 
 @dataclass(frozen=True, slots=True)

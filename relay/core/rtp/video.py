@@ -32,7 +32,7 @@ class VideoReceiver(TrackReceiver):
         self.codec = codec
         self.key_frames = key_frames
         self.parameter_sets: Sequence[bytes] = ()
-        """What the SDP gave (RFC 6184 8.1), until the source brings its own."""
+        """What the SDP gave (RFC 6184 8.1, RFC 7798 7.1), until the source brings its own."""
         self._latest_sets: Sequence[bytes] = ()
         self._depacketizer = codec.depacketizer(stats)
         self._shown_last = -math.inf

@@ -1,5 +1,6 @@
 """Every real client's offer gets the answer that the media contract demands, read back from its text."""
 
+import base64
 import re
 
 import pytest
@@ -151,6 +152,22 @@ def test_parameter_sets_that_are_none(value: str) -> None:
     given = "Z0LAHtoCgL/lwFqDAwNSgAAAAwCAAAAeR4sXUA==,aM48gA=="
     assert given in offer("gst-lo")
     assert all(track.parameter_sets == () for track in decide(offer("gst-lo").replace(given, value)).tracks)
+
+
+def test_parameter_sets_of_h265_that_the_offer_gives() -> None:
+    # x265's of 160x120.
+    sets = {
+        "sprop-vps": "QAEMAf//AWAAAAMAkAAAAwAAAwA8ugJA",
+        "sprop-sps": "QgEBAWAAAAMAkAAAAwAAAwA8oBQgIHy5bpKTC5oCAAADAAIAAAMAPBA=",
+        "sprop-pps": "RAHAc8CJ",
+    }
+    fmtp = ";".join(f"{name}={value}" for name, value in sets.items())
+    text = offer("gst-lo").replace("H264/90000", "H265/90000")
+    given = re.sub(r"a=fmtp:102 .*", f"a=fmtp:102 {fmtp}", text)
+    (video,) = (track for track in decide(given, ("h265",)).tracks if track.kind == "video")
+    assert video.parameter_sets == tuple(base64.b64decode(value) for value in sets.values())
+    without_pps = given.replace(";sprop-pps=", ";sprop-ppx=")
+    assert all(track.parameter_sets == () for track in decide(without_pps, ("h265",)).tracks)
 
 
 @pytest.mark.parametrize("name", TAKEN)
