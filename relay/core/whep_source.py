@@ -65,7 +65,8 @@ class WhepUrls:
         return cls(templates)
 
     def url(self, key: StreamKey) -> str:
-        """`NoSuchStream` where no template is for the application, or none tells its screens from its cameras."""
+        """`NoSuchStream` where no template is for the application, or none tells its screens from its cameras, and for
+        a name that would be a dot segment (RFC 3986 section 5.2.4), which leads elsewhere, encoded or not."""
         template = self._templates.get(key.app_id, self._templates.get("", ""))
         if not template:
             raise NoSuchStream(f"there is no WHEP URL for the application {key.app_id}")
@@ -78,7 +79,10 @@ class WhepUrls:
             "StreamType": str(int(key.stream_type)),
             "Stream": key.stream_type.name.lower(),
         }
-        return _PLACEHOLDER.sub(lambda match: quote(values[match[1]], safe=""), template)
+        url = _PLACEHOLDER.sub(lambda match: quote(values[match[1]], safe=""), template)
+        if not {".", ".."}.isdisjoint(urlsplit(url).path.split("/")):
+            raise NoSuchStream("in the path of its WHEP URL a name would be . or .., which lead elsewhere")
+        return url
 
     def __len__(self) -> int:
         return len(self._templates)

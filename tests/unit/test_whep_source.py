@@ -25,6 +25,15 @@ def test_a_value_that_looks_like_a_placeholder_or_a_path_stays_a_value() -> None
     )
 
 
+def test_a_name_of_dots_does_not_lead_elsewhere() -> None:
+    urls = WhepUrls.parse("http://h/{AppId}/{RoomId}/{UserId}")
+    for key in (KEY._replace(room_id=".."), KEY._replace(user_id=".")):
+        with pytest.raises(NoSuchStream, match="lead elsewhere"):
+            urls.url(key)
+    assert urls.url(KEY._replace(room_id="...")) == "http://h/app/.../user.a"
+    assert WhepUrls.parse("http://h/w-{RoomId}?u={UserId}").url(StreamKey("a", "..", "..")) == "http://h/w-..?u=.."
+
+
 def test_single_applications() -> None:
     urls = WhepUrls.parse("http://all/{UserId}, app:https://one/{RoomId}\n# a comment\nother:http://two/{RoomId}")
     assert urls.url(KEY) == "https://one/room%401"
