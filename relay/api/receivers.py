@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
+
 from relay.core.callback import EventType
 from relay.core.ident import is_ident
 
@@ -107,8 +109,9 @@ def _is_http(url: str) -> bool:
         return False
     try:
         parts = urlsplit(url)
+        httpx.URL(url)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
+    except (ValueError, httpx.InvalidURL):
         return False
 
 

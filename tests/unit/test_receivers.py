@@ -75,6 +75,7 @@ def test_both_settings_together() -> None:
         ('{"app": {"url": "https://h:99999/hidden", "secret": "hidden"}}', "entry app: url must be"),
         ('{"app": {"url": "https://h/ hidden", "secret": "hidden"}}', "entry app: url must be"),
         ('{"app": {"url": "https://[hidden", "secret": "hidden"}}', "entry app: url must be"),
+        ('{"app": {"url": "https://\u2603.example/hidden", "secret": "hidden"}}', "entry app: url must be"),
         ('{"app": {"url": "http://h/hidden"}}', "entry app: secret must be"),
         ('{"app": {"url": "http://h/hidden", "secret": ""}}', "entry app: secret must be"),
         ('{"app": {"url": "http://h", "secret": "s", "events": "hidden"}}', "entry app: events must be a list of "),
