@@ -38,14 +38,29 @@ async def dial(
     for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
         try:
             async with asyncio.timeout((deadline - loop.time()) / left):
-                await loop.create_connection(
-                    factory, address, url.port, ssl=tls, server_hostname=url.host if tls else None
-                )
+                if tls is None:
+                    await loop.create_connection(factory, address, url.port)
+                else:
+                    await _dial_tls(factory, address, url, tls)
         except OSError:  # TimeoutError too
             if left == 1:
                 raise
         else:
             return
+
+
+async def _dial_tls(factory: Callable[[], asyncio.Protocol], address: str, url: PushUrl, tls: ssl.SSLContext) -> None:
+    """The transport below TLS is to hold nothing back: what waits in it is not in TLS's `get_write_buffer_size`."""
+    loop = asyncio.get_running_loop()
+    below, _ = await loop.create_connection(asyncio.Protocol, address, url.port)
+    below.set_write_buffer_limits(high=0)
+    # Until TLS stands there is nothing to hear: an RTMP server speaks second.
+    transport = await loop.start_tls(below, asyncio.Protocol(), tls, server_hostname=url.host)
+    if transport is None or transport.is_closing():
+        raise ConnectionResetError
+    protocol = factory()
+    transport.set_protocol(protocol)
+    protocol.connection_made(transport)
 
 
 def is_lasting(error: OSError | ValueError) -> bool:

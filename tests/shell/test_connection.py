@@ -312,6 +312,30 @@ async def test_rtmps(tmp_path):
     await sink.close()
 
 
+async def test_rtmps_holds_no_more_than_rtmp(tmp_path):
+    """What waits below TLS can no more be dropped, and nobody counts it."""
+    server, authority = certificate(tmp_path, "localhost")
+    sink = Sink(tls=server)
+    port = await sink.start()
+    connection, _ = await publishing(
+        f"rtmps://localhost:{port}/live/key", tls=ssl.create_default_context(cafile=authority)
+    )
+    (peer,) = sink._connections
+    peer._transport._ssl_protocol._transport.pause_reading()
+    below = connection._transport._ssl_protocol._transport
+    full = 0
+    while full < 50:
+        full = 0 if connection.writable else full + 1
+        if not full:
+            connection.send(flv.VIDEO, 0, b"\x27\1" + bytes(5000))
+            connection.flush()
+        await asyncio.sleep(0)
+    assert below.get_write_buffer_size() < HIGH_WATER
+    connection.abort()
+    await connection.wait_closed()
+    await sink.close()
+
+
 async def test_rtmps_polled_while_it_is_being_lost(tmp_path):
     """TLS tells of a connection's end one turn of the loop after its socket is closed."""
     server, authority = certificate(tmp_path, "localhost")
