@@ -33,6 +33,6 @@ class TransportStats:
     refused: int = 0
     """Datagrams that did not: forged, replayed, too long."""
     malformed: int = 0
-    """STUN that could not be read, and DTLS of strangers or too much of it."""
+    """STUN that could not be read, and STUN and DTLS of strangers or too much of it."""
     sent: int = 0
     unsent: int = 0

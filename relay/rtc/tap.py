@@ -40,6 +40,9 @@ Path = tuple[asyncio.DatagramTransport, tuple[str, int]]
 """A socket, and the remote address that media goes to."""
 _MAX_HANDSHAKE_QUEUE = 64
 """Datagrams that wait for aiortc's handshake task; a flood is cut here."""
+_MAX_STRANGERS = 100
+"""STUN messages a second from addresses that are not the peer's, which may become it. Each costs more than the media of
+a publisher does meanwhile."""
 _MAX_ADDRESSES = 1000
 """Of the peer: far more than a phone gets from its networks in a session of days."""
 CONSENT_INTERVAL = 5.0
@@ -87,7 +90,7 @@ class _Protocol(StunProtocol):
 
     def __init__(self, connection: "IceConnection", reader: DatagramReader, stats: TransportStats) -> None:
         super().__init__(connection)
-        self._handshake = connection.handshake_received
+        self._admits, self._handshake = connection.admits, connection.handshake_received
         self._received = reader.received
         self._stats = stats
 
@@ -98,6 +101,8 @@ class _Protocol(StunProtocol):
         first = data[0]
         if 127 < first < 192:
             self._received(data)
+        elif first < 4 and not self._admits(addr):
+            self._stats.malformed += 1
         elif first < 4:
             try:
                 super().datagram_received(data, addr)
@@ -126,6 +131,7 @@ class IceConnection(Connection):
         self._pair: CandidatePair | None = None
         self._path: Path | None = None
         """Of that pair."""
+        self._strangers, self._strangers_since = 0, 0.0
         self.expired = False
         """It has closed itself: consent (RFC 7675) ran out."""
 
@@ -226,6 +232,16 @@ class IceConnection(Connection):
         return any((c._network_host, c.port) == found for c in self._remote_candidates) or any(
             sender == found for _, sender, _ in self._early_checks
         )
+
+    def admits(self, addr: tuple[object, ...]) -> bool:
+        """A STUN message from there is read: the peer's always, of others' so many in a second."""
+        if self._knows(addr):
+            return True
+        now = asyncio.get_running_loop().time()
+        if now - self._strangers_since >= 1.0:
+            self._strangers, self._strangers_since = 0, now
+        self._strangers += 1
+        return self._strangers <= _MAX_STRANGERS
 
     def request_received(self, message: Message, addr: tuple[str, int], protocol: StunProtocol) -> None:
         """Of aioice's calls: a check. Each address that one comes from is kept, and checked in return."""

@@ -133,7 +133,8 @@ def test_a_peer_of_addresses_without_end_is_not_followed() -> None:
                 check.attributes["USERNAME"] = f"{ours.local_username}:{theirs.local_username}"
                 check.attributes["PRIORITY"] = 1
                 check.add_message_integrity(ours.local_password.encode())
-                protocol.datagram_received(bytes(check), (f"127.1.{number >> 8}.{number & 255}", 9))
+                address = f"127.1.{number >> 8}.{number & 255}", 9
+                ours.request_received(stun.parse_message(bytes(check)), address, protocol)
             assert len(ours.remote_candidates) == 1000
             caster.send_opus(sound(0), 0.0)
             await eventually(lambda: session.last_media, what="sound of the peer")

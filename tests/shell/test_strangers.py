@@ -6,6 +6,7 @@ import socket
 from collections.abc import Sequence
 
 import pytest
+from aioice import stun
 from OpenSSL import SSL
 
 from relay.rtc.caster import Caster
@@ -14,7 +15,7 @@ from relay.rtc.publisher import PublisherSession
 from relay.rtc.reader import make_reader
 from relay.rtc.tap import IceConnection
 from tests.support.eventually import eventually
-from tests.support.rtc import LOOPBACK
+from tests.support.rtc import LOOPBACK, joined
 
 
 def client_hello() -> bytes:
@@ -74,5 +75,26 @@ def test_a_peer_that_is_faster_than_its_answer_is_no_stranger() -> None:
         await asyncio.gather(ours.close(), theirs.close())
         await asyncio.wait([connecting])
         assert isinstance(connecting.exception(), ConnectionError)
+
+    asyncio.run(run())
+
+
+def test_a_flood_of_checks_is_cut_and_the_peers_are_answered() -> None:
+    async def run() -> None:
+        async with joined() as (caster, session, _):
+            ours, theirs = session._transport._connection, caster._transport._connection
+            check = bytes(stun.Message(stun.Method.BINDING, stun.Class.REQUEST))
+            sent = ours.sockets()[0].sendto
+            answers: list[object] = []
+            ours.sockets()[0].sendto = lambda data, addr: answers.append(addr) or sent(data, addr)  # type: ignore[method-assign]
+            for _ in range(1000):
+                ours._protocols[0].datagram_received(check, ("127.9.9.9", 9))
+            assert len(answers) <= 200, "at a second's end it begins anew"
+            assert session.stats.transport.malformed >= 800
+            pair = theirs._nominated[1]
+            request = theirs.build_request(pair, nominate=False)
+            key = ours.local_password.encode()
+            answer, _ = await pair.protocol.request(request, pair.remote_addr, key, retransmissions=0)
+            assert answer.message_class == stun.Class.RESPONSE
 
     asyncio.run(run())

@@ -253,6 +253,9 @@ def test_our_subclasses_names_are_free() -> None:
                 "_asking",
                 "_stop_asking",
                 "_knows",
+                "_strangers",
+                "_strangers_since",
+                "admits",
             ),
             *(
                 "advertised",
@@ -267,7 +270,7 @@ def test_our_subclasses_names_are_free() -> None:
         ):
             assert not hasattr(connection, name)
         protocol = ice.StunProtocol(connection)
-        for name in ("_handshake", "_received", "_stats"):
+        for name in ("_admits", "_handshake", "_received", "_stats"):
             assert not hasattr(protocol, name)
         await connection.close()
         for name in ("shake_hands", "say_goodbye"):
