@@ -1,7 +1,7 @@
 """The writing of a raw data block (ISO/IEC 14496-3, 4.4.2): a channel_pair_element with common windows."""
 
 from relay.core.aac.encoder.bits import align, put
-from relay.core.aac.encoder.huffman import ZERO, lengthen_sections, put_band, put_factors, put_sections
+from relay.core.aac.encoder.huffman import ZERO, length_bits, lengthen_sections, put_band, put_factors, put_sections
 from relay.core.aac.encoder.scratch import Channel, Layout
 from relay.core.aac.encoder.tables import Bytes, Longs
 from relay.core.aac.encoder.transform import EIGHT_SHORT
@@ -19,11 +19,12 @@ def write(
     out: Bytes,
 ) -> None:
     """A raw data block (4.4.2.1) that is one channel_pair_element."""
+    short = sequence == EIGHT_SHORT
+    width = length_bits(short)
     for channel in (first, second):
         lengthen_sections(
-            channel.values, layout.bands, per_group, groups, channel.books, channel.costs, channel.factors
+            channel.values, layout.bands, per_group, groups, width, channel.books, channel.costs, channel.factors
         )
-    short = sequence == EIGHT_SHORT
     if not short:
         while per_group > 0 and first.books[per_group - 1] == ZERO and second.books[per_group - 1] == ZERO:
             per_group -= 1
@@ -42,13 +43,13 @@ def write(
         for band in range(per_group * groups):
             put(out, at, layout.mid_side[band], 1)
     for channel in (first, second):
-        _put_channel(channel, layout, per_group, groups, short, at, out)
+        _put_channel(channel, layout, per_group, groups, width, at, out)
     put(out, at, 7, 3)  # ID_END
     align(out, at)
 
 
 def _put_channel(
-    channel: Channel, layout: Layout, per_group: int, groups: int, short: bool, at: Longs, out: Bytes
+    channel: Channel, layout: Layout, per_group: int, groups: int, width: int, at: Longs, out: Bytes
 ) -> None:
     """An individual_channel_stream (4.4.2.7)."""
     count = per_group * groups
@@ -58,7 +59,7 @@ def _put_channel(
             gain = channel.factors[band]
             break
     put(out, at, gain, 8)
-    put_sections(out, at, channel.books, per_group, groups, 3 if short else 5)
+    put_sections(out, at, channel.books, per_group, groups, width)
     put_factors(out, at, channel.factors, channel.books, count, gain)
     put(out, at, 0, 3)  # no pulses, no noise shaping, no gain control
     for band in range(count):

@@ -4,7 +4,7 @@ What one frame does not spend, a later one may: a decoder's buffer holds 6144 bi
 4.5.3.1), so some frames may be longer than the bit rate says.
 """
 
-from relay.core.aac.encoder.huffman import ESCAPE, NEW_SECTION, ZERO, band_cost, factor_cost, least_book
+from relay.core.aac.encoder.huffman import ESCAPE, ZERO, band_cost, factor_cost, least_book, length_bits, sections_cost
 from relay.core.aac.encoder.memory import BITS, NOISE, SAVED
 from relay.core.aac.encoder.quantizer import choose_factors, quantize
 from relay.core.aac.encoder.scratch import Channel, Layout
@@ -45,14 +45,15 @@ def fit(
     # Some are kept for when the sound sets in.
     wanted = control[BITS] + (spare * _FOR_ATTACKS if short else (spare - _KEPT * control[BITS]) / 4)
     most = min(control[BITS] + max(spare, -control[BITS] / 2), _BUFFER)
+    width = length_bits(short)
     noise = control[NOISE]
     fits = -1.0  # a noise for which there are bits: none yet
     tries = 0
     while True:
-        bits = _HEAD + _quantize(first, layout, per_group, groups, noise)
+        bits = _HEAD + _quantize(first, layout, per_group, groups, width, noise)
         lines = _lines(first, layout, per_group * groups)
         if not alike:
-            bits += _quantize(second, layout, per_group, groups, noise)
+            bits += _quantize(second, layout, per_group, groups, width, noise)
             lines += _lines(second, layout, per_group * groups)
         tries += 1
         if bits <= most:
@@ -80,8 +81,8 @@ def _lines(channel: Channel, layout: Layout, count: int) -> int:
     return lines
 
 
-def _quantize(channel: Channel, layout: Layout, per_group: int, groups: int, noise: float) -> int:
-    """With so much noise; the bits that takes, about."""
+def _quantize(channel: Channel, layout: Layout, per_group: int, groups: int, width: int, noise: float) -> int:
+    """With so much noise; the bits that takes, before sections are lengthened."""
     count = per_group * groups
     choose_factors(channel.levels, channel.noise, noise, count, channel.factors)
     quantize(channel.lines, channel.raised, layout.bands, count, channel.factors, channel.values, channel.peaks)
@@ -102,7 +103,5 @@ def _quantize(channel: Channel, layout: Layout, per_group: int, groups: int, noi
                 bits += factor_cost(channel.factors[band], last)
             last = channel.factors[band]
         channel.books[band] = book
-        if book != before:
-            bits += NEW_SECTION
         before = book
-    return bits
+    return bits + sections_cost(channel.books, per_group, groups, width)

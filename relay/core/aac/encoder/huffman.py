@@ -21,8 +21,7 @@ from relay.core.aac.encoder.tables import (
 
 ZERO, ESCAPE = 0, 11
 _LEAST_ESCAPED = 16
-NEW_SECTION = 9
-"""Bits of a section, about."""
+_BOOK_BITS = 4
 
 
 def least_book(peak: int) -> int:
@@ -78,10 +77,17 @@ def _exponent(value: int) -> int:
     return exponent
 
 
+def length_bits(short: bool) -> int:
+    """Of a section's length (4.4.2.7)."""
+    return 3 if short else 5
+
+
 def lengthen_sections(
-    values: Ints, bands: Ints, per_group: int, groups: int, books: Ints, costs: Ints, factors: Ints
+    values: Ints, bands: Ints, per_group: int, groups: int, width: int, books: Ints, costs: Ints, factors: Ints
 ) -> None:
-    """Lets a band have the codebook of the one before it, where that costs less than a section of its own."""
+    """Lets a band have the codebook of the one before it, where that costs less than a section of its own; `width`: see
+    `length_bits`."""
+    section = _BOOK_BITS + width
     for band in range(1, groups * per_group):
         book, before = books[band], books[band - 1]
         if band % per_group == 0 or book == before or before == ZERO or LARGEST[before] < LARGEST[book]:
@@ -89,10 +95,10 @@ def lengthen_sections(
         pair = (before - 1) // 2 * 2 + 1
         both = band_cost(values, bands[band], bands[band + 1], pair)
         cost = both[1] if before > pair else both[0]
-        saved = NEW_SECTION
+        saved = section
         if (band + 1) % per_group != 0:
             # What follows may go on with its own section, or with the one that is lengthened, or have its own anyway.
-            saved = 2 * NEW_SECTION if books[band + 1] == before else 0 if books[band + 1] == book else NEW_SECTION
+            saved = 2 * section if books[band + 1] == before else 0 if books[band + 1] == book else section
         if cost <= costs[band] + saved:
             if book == ZERO:
                 # Any scale factor is right for zeros, and no change the shortest to write.
@@ -102,7 +108,7 @@ def lengthen_sections(
 
 
 def put_sections(out: Bytes, at: Longs, books: Ints, per_group: int, groups: int, width: int) -> None:
-    """section_data (4.4.2.7); `width`: bits of a length."""
+    """section_data (4.4.2.7); `width`: see `length_bits`."""
     escape = (1 << width) - 1
     for group in range(groups):
         band = group * per_group
@@ -111,12 +117,26 @@ def put_sections(out: Bytes, at: Longs, books: Ints, per_group: int, groups: int
             first = band
             while band < end and books[band] == books[first]:
                 band += 1
-            put(out, at, books[first], 4)
+            put(out, at, books[first], _BOOK_BITS)
             length = band - first
             while length >= escape:
                 put(out, at, escape, width)
                 length -= escape
             put(out, at, length, width)
+
+
+def sections_cost(books: Ints, per_group: int, groups: int, width: int) -> int:
+    """Bits of all sections."""
+    escape = (1 << width) - 1
+    bits = length = 0
+    for band in range(groups * per_group):
+        if band % per_group == 0 or books[band] != books[band - 1]:
+            bits += _BOOK_BITS + width
+            length = 0
+        length += 1
+        if length % escape == 0:
+            bits += width
+    return bits
 
 
 def put_factors(out: Bytes, at: Longs, factors: Ints, books: Ints, count: int, gain: int) -> None:
