@@ -11,7 +11,7 @@ from relay.core.aac.encoder.quantizer import (
     level,
     magnitudes,
     quantize,
-    shape_noise,
+    shape_steps,
 )
 from relay.core.aac.encoder.tables import LARGEST, LONG_BANDS
 from tests.support.mdct import Array
@@ -31,12 +31,12 @@ def quantized(lines: Array, factors: Array) -> tuple[Array, Array, Array]:
     return values, peaks, taken
 
 
-def factors_for(lines: Array, noise: float) -> Array:
+def factors_for(lines: Array, step: float) -> Array:
     powers, levels, shape = (np.empty(BANDS, np.float32) for _ in range(3))
     factors = np.empty(BANDS, np.int32)
     band_powers(lines.astype(np.float32), LONG_BANDS, BANDS, powers)
-    shape_noise(powers, BANDS, levels, shape)
-    choose_factors(levels, shape, noise, BANDS, factors)
+    shape_steps(powers, BANDS, levels, shape)
+    choose_factors(levels, shape, step, BANDS, factors)
     return factors
 
 
@@ -47,20 +47,20 @@ def restored(values: Array, factors: Array) -> Array:
 
 def test_powers_and_levels_of_bands() -> None:
     lines = np.random.default_rng(1).normal(0, 1000, LINES).astype(np.float32)
-    powers, levels, noise = (np.empty(BANDS, np.float32) for _ in range(3))
+    powers, levels, steps = (np.empty(BANDS, np.float32) for _ in range(3))
     band_powers(lines, LONG_BANDS, BANDS, powers)
     assert np.allclose(powers, np.add.reduceat(lines.astype(float) ** 2, LONG_BANDS[:-1]) / WIDTHS, rtol=1e-5)
-    shape_noise(powers, BANDS, levels, noise)
+    shape_steps(powers, BANDS, levels, steps)
     assert np.allclose(levels, np.log2(powers) / 2, atol=1e-5)
     assert level(0.0) < -10
 
 
-def test_a_band_has_more_noise_where_it_is_louder_or_the_one_below_is() -> None:
+def test_a_band_has_wider_steps_where_it_is_louder_or_the_one_below_is() -> None:
     powers = np.array([4.0**10, 4.0**10, 4.0**2, 4.0**2, 0.0, 4.0**6], np.float32)
-    levels, noise = np.empty(6, np.float32), np.empty(6, np.float32)
-    shape_noise(powers, 6, levels, noise)
-    assert noise[0] == noise[1] > noise[5] > noise[3] > noise[4]
-    assert noise[1] > noise[2] > noise[3]
+    levels, steps = np.empty(6, np.float32), np.empty(6, np.float32)
+    shape_steps(powers, 6, levels, steps)
+    assert steps[0] == steps[1] > steps[5] > steps[3] > steps[4]
+    assert steps[1] > steps[2] > steps[3]
 
 
 @pytest.mark.parametrize("loudness", [6, 10, 14])
@@ -89,11 +89,11 @@ def test_a_decoder_s_values_are_the_nearest_or_one_below() -> None:
 
 
 @given(st.lists(st.floats(0, 2.0**24, width=32), min_size=BANDS, max_size=BANDS), st.floats(3, 16))
-def test_values_can_be_written_and_factors_are_within_reach(peaks: list[float], noise: float) -> None:
+def test_values_can_be_written_and_factors_are_within_reach(peaks: list[float], step: float) -> None:
     """One line in each band is far above the others."""
     lines = np.random.default_rng(1).normal(0, 1, LINES)
     lines[LONG_BANDS[:-1]] = peaks
-    factors = factors_for(lines, noise)
+    factors = factors_for(lines, step)
     assert factors.max() - factors.min() <= 50
     values, found, taken = quantized(lines, factors)
     assert np.abs(values).max() <= LARGEST[-1]
@@ -115,7 +115,7 @@ def test_a_factor_is_raised_until_the_value_can_be_written() -> None:
     assert np.allclose(restored(values, taken)[[0, -1]], lines[[0, -1]], rtol=1e-3)
 
 
-def test_less_noise_takes_smaller_factors() -> None:
+def test_smaller_steps_take_smaller_factors() -> None:
     lines = np.random.default_rng(5).normal(0, 2.0**10, LINES)
     less, more = factors_for(lines, 3.0), factors_for(lines, 6.0)
     assert (less < more).all()

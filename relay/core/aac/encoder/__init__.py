@@ -10,10 +10,10 @@ all this a running relay imports `memory` alone. They work uncompiled too, some 
     fft         Fourier transforms
     transform   windows and MDCT: 1024 samples become 1024 lines
     attack      which windows: eight short ones where the sound sets in, so that no noise precedes it
-    quantizer   how much noise each band may have, and the integers that leave it
+    quantizer   how wide the steps are in each band, and the integers they give
     huffman     what those cost in bits, by codebook, and the writing of them
     scratch     what all that works with for one frame
-    fit         the choice of the noise that the bit rate affords
+    fit         the choice of the steps that the bit rate affords
     block       the writing of the raw data block
     frame       one block after the other: all of the above
     resample    48 to 44.1 kHz

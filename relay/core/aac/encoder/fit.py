@@ -1,17 +1,17 @@
-"""The search for the noise that the bit rate affords.
+"""The search for the steps that the bit rate affords.
 
 What one frame does not spend, a later one may: a decoder's buffer holds 6144 bits for each channel (ISO/IEC 14496-3,
 4.5.3.1), so some frames may be longer than the bit rate says.
 """
 
 from relay.core.aac.encoder.huffman import ESCAPE, ZERO, band_cost, factor_cost, least_book, length_bits, sections_cost
-from relay.core.aac.encoder.memory import BITS, NOISE, SAVED
+from relay.core.aac.encoder.memory import BITS, SAVED, STEP
 from relay.core.aac.encoder.quantizer import choose_factors, quantize
 from relay.core.aac.encoder.scratch import Channel, Layout
 from relay.core.aac.encoder.tables import Doubles
 
-_LEAST_NOISE = 3.0
-"""Less of it is not heard, whatever the bit rate: 16 bits have as much."""
+_LEAST_STEP = 3.0
+"""What a smaller one spares is not heard, whatever the bit rate: 16 bits have as much noise."""
 _TRIES = 4
 """How often a frame is quantized before what fits is taken."""
 _LEAST, _MOST = 0.85, 1.12
@@ -23,9 +23,9 @@ _FOR_ATTACKS = 0.75
 _BUFFER = 11_800
 """Bits of a frame for which there is room in every decoder, and some left for what is not counted exactly."""
 _FAR = 2.0
-"""The longest step between two choices of the noise (log 2)."""
+"""How far apart two tries are at most (log 2)."""
 _BITS_PER_LINE = 0.8
-"""What half the noise costs for each line of a band that is not zero, about."""
+"""What half the step costs for each line of a band that is not zero, about."""
 _HEAD = 60
 """Bits of all that is neither sections nor scale factors nor lines."""
 
@@ -40,36 +40,36 @@ def fit(
     alike: bool,
     control: Doubles,
 ) -> None:
-    """Quantizes with so little noise that about the bits are spent that there are, beginning with the last frame's."""
+    """Quantizes with steps so small that about the bits are spent that there are, beginning with the last frame's."""
     spare = control[SAVED]
     # Some are kept for when the sound sets in.
     wanted = control[BITS] + (spare * _FOR_ATTACKS if short else (spare - _KEPT * control[BITS]) / 4)
     most = min(control[BITS] + max(spare, -control[BITS] / 2), _BUFFER)
     width = length_bits(short)
-    noise = control[NOISE]
-    fits = -1.0  # a noise for which there are bits: none yet
+    step = control[STEP]
+    fits = -1.0  # a step for which there are bits: none yet
     tries = 0
     while True:
-        bits = _HEAD + _quantize(first, layout, per_group, groups, width, noise)
+        bits = _HEAD + _quantize(first, layout, per_group, groups, width, step)
         lines = _lines(first, layout, per_group * groups)
         if not alike:
-            bits += _quantize(second, layout, per_group, groups, width, noise)
+            bits += _quantize(second, layout, per_group, groups, width, step)
             lines += _lines(second, layout, per_group * groups)
         tries += 1
         if bits <= most:
-            fits = noise
+            fits = step
             if bits >= wanted * _LEAST and (bits <= wanted * _MOST or tries >= _TRIES):
                 break
-            if bits < wanted and (noise <= _LEAST_NOISE or tries >= _TRIES):
+            if bits < wanted and (step <= _LEAST_STEP or tries >= _TRIES):
                 break
         if tries < _TRIES:
-            step = (bits - wanted) / (_BITS_PER_LINE * lines + 1)
-            noise = max(noise + max(-_FAR, min(step, _FAR)), _LEAST_NOISE)
+            change = (bits - wanted) / (_BITS_PER_LINE * lines + 1)
+            step = max(step + max(-_FAR, min(change, _FAR)), _LEAST_STEP)
         else:
             # Even of the loudest sound nothing is left some time.
-            noise = fits if fits >= 0.0 else noise + 1.0
+            step = fits if fits >= 0.0 else step + 1.0
     if lines > 0:
-        control[NOISE] = noise
+        control[STEP] = step
 
 
 def _lines(channel: Channel, layout: Layout, count: int) -> int:
@@ -81,10 +81,10 @@ def _lines(channel: Channel, layout: Layout, count: int) -> int:
     return lines
 
 
-def _quantize(channel: Channel, layout: Layout, per_group: int, groups: int, width: int, noise: float) -> int:
-    """With so much noise; the bits that takes, before sections are lengthened."""
+def _quantize(channel: Channel, layout: Layout, per_group: int, groups: int, width: int, step: float) -> int:
+    """With steps so wide; the bits that takes, before sections are lengthened."""
     count = per_group * groups
-    choose_factors(channel.levels, channel.noise, noise, count, channel.factors)
+    choose_factors(channel.levels, channel.steps, step, count, channel.factors)
     quantize(channel.lines, channel.raised, layout.bands, count, channel.factors, channel.values, channel.peaks)
     bits = 0
     last = -1

@@ -19,7 +19,7 @@ from relay.core.aac.encoder.memory import (
     SHORT,
     TRANSFORM_FLOATS,
 )
-from relay.core.aac.encoder.quantizer import band_powers, level, magnitudes, shape_noise
+from relay.core.aac.encoder.quantizer import band_powers, level, magnitudes, shape_steps
 from relay.core.aac.encoder.scratch import Channel, Layout, cut_channel
 from relay.core.aac.encoder.tables import LONG_BANDS, SHORT_BANDS, Bytes, Doubles, Floats, Ints, Longs
 from relay.core.aac.encoder.transform import EIGHT_SHORT, transform
@@ -139,7 +139,7 @@ def _frame(
     count = groups * per_group
     for channel in (first, second):
         band_powers(channel.lines, layout.bands, count, channel.powers)
-        shape_noise(channel.powers, count, channel.levels, channel.noise)
+        shape_steps(channel.powers, count, channel.levels, channel.steps)
     mixed = _mix(first, second, layout, count, alike)
     magnitudes(first.lines, layout.bands[count], first.raised)
     if alike:
@@ -230,5 +230,5 @@ def _mix(first: Channel, second: Channel, layout: Layout, count: int, alike: boo
                 left[i], right[i] = (left[i] + right[i]) * _HALF, (left[i] - right[i]) * _HALF
             first.levels[band], second.levels[band] = level(float(mid)), level(float(side))
             # Left as well as right will have the noise of both.
-            first.noise[band] = second.noise[band] = min(first.noise[band], second.noise[band]) - _HALF
+            first.steps[band] = second.steps[band] = min(first.steps[band], second.steps[band]) - _HALF
     return mixed

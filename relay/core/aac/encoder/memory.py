@@ -12,11 +12,11 @@ TRANSFORM_FLOATS = 4 * FRAME
 STATE = 6 * FRAME + 4
 """Floats that an encoder keeps: of each channel three blocks of sound, the last not whole yet, and what precedes that.
 """
-BITS, LINES, NOISE, SAVED, SEQUENCE, FIRST, SECOND = range(7)
+BITS, LINES, STEP, SAVED, SEQUENCE, FIRST, SECOND = range(7)
 """What its doubles are: bits for a frame and lines of a long spectrum that are coded, both for good; the last frame's
-noise; bits that were not spent; the last frame's window_sequence; the attacks in the two blocks of sound at hand."""
+step; bits that were not spent; the last frame's window_sequence; the attacks in the two blocks of sound at hand."""
 CONTROLS = 7
-_FIRST_NOISE = 6.0
+_FIRST_STEP = 6.0
 _RATE = 44_100
 
 FLOATS = TRANSFORM_FLOATS + 2 * (2 * FRAME + 3 * MOST_BANDS) + FRAME
@@ -32,7 +32,7 @@ def first_controls(bit_rate: float, bandwidth: float) -> list[float]:
     controls = [0.0] * CONTROLS
     controls[BITS] = bit_rate * FRAME / _RATE
     controls[LINES] = round(bandwidth * 2 * FRAME / _RATE)
-    controls[NOISE] = _FIRST_NOISE
+    controls[STEP] = _FIRST_STEP
     return controls
 
 

@@ -1,8 +1,8 @@
-"""How much noise each band may have, and the integers that leave it (ISO/IEC 14496-3, 4.6.2; the choice is ours).
+"""How wide a quantizer's steps are in each band, and the integers they give (ISO/IEC 14496-3, 4.6.2; our choice).
 
-Noise is spoken of as the logarithm to base 2 of the width of a quantizer's step, for a decoder's full scale of 16 bits.
-A band may have the more of it the louder it is, or the band below it; by how much is a compromise between what is
-measured (the same noise everywhere) and what is heard (as much as the sound in each band covers).
+A step is spoken of as the logarithm to base 2 of its width, for a decoder's full scale of 16 bits. The wider it is, the
+more noise is left. It may be the wider the louder its band is, or the band below; by how much is a compromise between
+what is measured (the same noise everywhere) and what is heard (as much as the sound in each band covers).
 """
 
 import math
@@ -12,7 +12,7 @@ import numpy as np
 from relay.core.aac.encoder.tables import GAINS, LARGEST, Floats, Ints
 
 _COVER = 0.4
-"""Of a band's level (log 2) that much is added to its noise."""
+"""Of a band's level (log 2) that much is added to its step."""
 _SPREAD = 2.5
 """So far (log 2) below a band's level is what is counted of it for the band above."""
 _LEAST_POWER = 1e-9
@@ -40,13 +40,13 @@ def level(power: float) -> float:
     return 0.5 * math.log2(max(power, _LEAST_POWER))
 
 
-def shape_noise(powers: Floats, count: int, levels: Floats, noise: Floats) -> None:
-    """The level of each band, and how much more noise it has than a silent one."""
+def shape_steps(powers: Floats, count: int, levels: Floats, steps: Floats) -> None:
+    """The level of each band, and how much wider its step is than a silent one's."""
     before = -math.inf
     for band in range(count):
         here = level(powers[band])
         levels[band] = here
-        noise[band] = _COVER * max(here, before - _SPREAD)
+        steps[band] = _COVER * max(here, before - _SPREAD)
         before = here
 
 
@@ -57,11 +57,11 @@ def magnitudes(lines: Floats, count: int, to: Floats) -> None:
         to[i] = np.sqrt(magnitude * np.sqrt(magnitude))
 
 
-def choose_factors(levels: Floats, noise: Floats, more: float, count: int, factors: Ints) -> None:
-    """Scale factors for as much noise as `noise` says, plus `more`."""
+def choose_factors(levels: Floats, steps: Floats, more: float, count: int, factors: Ints) -> None:
+    """Scale factors for steps as wide as `steps` says, plus `more`."""
     top = 0
     for band in range(count):
-        step = noise[band] + more
+        step = steps[band] + more
         # Quantizing is finer for small values: a step at the band's own level is 4/3 of its width to the power of 3/4.
         width = (4 * (step - math.log2(4 / 3)) - max(levels[band], step)) / 3
         factors[band] = min(max(math.floor(100 + 4 * width + 0.5), 0), _LAST_FACTOR)

@@ -13,7 +13,7 @@ class Channel(NamedTuple):
     raised: Floats
     powers: Floats
     levels: Floats
-    noise: Floats
+    steps: Floats
     values: Ints
     factors: Ints
     peaks: Ints
