@@ -51,8 +51,10 @@ class Database:
         try:
             self._driver = SQLite(self.url) if self.url.is_sqlite else PostgreSQL(self.url)
             await self._driver.write(lambda connection: self._upgrade(connection, revision))
-        except Exception as error:
+        except BaseException as error:
             await self.close()
+            if not isinstance(error, Exception):  # cancelled
+                raise
             raise DatabaseUnavailable(f"the database {self.url} cannot be opened: {first_line(error)}") from None
 
     async def close(self) -> None:

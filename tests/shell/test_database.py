@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import sqlite3
 import stat
 import threading
 import traceback
@@ -91,6 +92,11 @@ async def opened(url: DatabaseUrl, revision: str = "head") -> AsyncIterator[Data
         yield database
     finally:
         await database.close()
+
+
+def files_open() -> set[str]:
+    """Sockets too."""
+    return {os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()}
 
 
 def test_the_newest_revision_is_that_of_the_schema() -> None:
@@ -271,9 +277,6 @@ async def test_close_waits_for_what_is_under_way_and_leaves_no_file_open(tmp_pat
         begun.set()
         go_on.wait(10)
 
-    def files_open() -> set[str]:
-        return {os.path.realpath(link) for link in Path("/proc/self/fd").iterdir() if link.exists()}
-
     def files() -> list[Path]:
         return list(tmp_path.iterdir())
 
@@ -285,6 +288,40 @@ async def test_close_waits_for_what_is_under_way_and_leaves_no_file_open(tmp_pat
     await asyncio.gather(working, closing)
     assert not {name for name in files_open() if name.startswith(str(path))}
     assert files() == [path], "the last one to close has put the journal into the file"
+
+
+@contextlib.contextmanager
+def written_by_another(url: DatabaseUrl) -> Iterator[None]:
+    """Others wait, where it is SQLite's file."""
+    if url.path is None:
+        yield
+        return
+    with contextlib.closing(sqlite3.connect(url.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+
+
+@pytest.mark.parametrize("turns", [1, 10])
+async def test_opening_that_is_cancelled_leaves_nothing_open_and_may_be_tried_again(
+    shared_url: DatabaseUrl, turns: int
+) -> None:
+    """After so many turns of the loop: too few for PostgreSQL's answers."""
+    async with opened(shared_url) as database:
+        await database.write(metadata.drop_all)
+        await execute(database, sa.text("DROP TABLE alembic_version"))
+    threads, files = set(threading.enumerate()), files_open()
+    with written_by_another(shared_url):
+        opening = asyncio.create_task(database.open())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    assert set(threading.enumerate()) == threads
+    assert files_open() == files
+    await database.open()
+    assert await rows(database, servers.select()) == []
+    await database.close()
 
 
 @thorough
