@@ -87,6 +87,8 @@ class Fleet:
         """From now on nobody new is let in; returns when no push is under way any more, or after `limit` seconds."""
         self._ledger.decline()
         await self._worker.drain()
+        if self._obeying is None:
+            return  # nothing runs: it has not started
         log.info("draining", seconds=limit)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit):

@@ -1,8 +1,12 @@
 """A relay that has enough to do says so, and goes on with what it has."""
 
+import asyncio
+
 import pytest
 
 from relay.api.actions import ALREADY_STARTED
+from relay.app.server import make_engine
+from relay.app.workers import Workers
 from relay.core.ident import StreamKey, TaskKey
 from relay.core.offer import NotTakingWork, OfferMalformed
 from relay.core.push_url import PushUrl
@@ -94,3 +98,9 @@ async def test_a_draining_relay_lets_nobody_in_and_ends_nothing() -> None:
         assert "about to end" in message
         assert (await relay.states())[0] == 2
         assert (await relay.stop()).status_code == 200
+
+
+async def test_a_relay_that_is_told_to_end_while_it_starts_waits_for_nothing() -> None:
+    engine = make_engine(Workers(WorkerSettings(rtc=LOOPBACK)))
+    async with asyncio.timeout(10):
+        await engine.drain(60)
