@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, exists, func, or_, select, update
 
 from relay.core.ident import RoomKey, TaskKey
 from relay.core.snapshot import TaskSnapshot
@@ -140,9 +140,13 @@ class Records:
         return snapshot
 
     def prune(self, connection: Connection) -> bool:
-        """Removes what is too old to be seen; True: there is more."""
-        old = select(tasks.c.id).where(~_ACTIVE, tasks.c.start_time < self._wall() - HISTORY).limit(PRUNED_AT_ONCE)
-        gone = connection.execute(delete(tasks).where(tasks.c.id.in_(old)))
+        """Removes what is too old to be seen; True: there is more.
+
+        The newest row stays: SQLite would give its number away again, while callbacks given up still point there.
+        """
+        newest = select(func.max(tasks.c.id)).scalar_subquery()
+        old = select(tasks.c.id).where(~_ACTIVE, tasks.c.start_time < self._wall() - HISTORY, tasks.c.id < newest)
+        gone = connection.execute(delete(tasks).where(tasks.c.id.in_(old.limit(PRUNED_AT_ONCE))))
         return gone.rowcount == PRUNED_AT_ONCE
 
 

@@ -454,9 +454,28 @@ async def test_what_is_old_is_not_seen_and_then_removed(
         assert await server.find("long") == long, "an active one is seen as long as it is active"
 
         async def pruned() -> bool:
-            return len(await rows(opened(server), tasks.select())) == 1
+            return len(await rows(opened(server), tasks.select())) == 2
 
-        await eventually(pruned)
+        await eventually(pruned, what="the active one is left, and the newest")
+
+
+async def test_the_number_of_a_task_that_is_removed_is_no_other_ones(
+    url: DatabaseUrl, wall: Wall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "PRUNE", 0.1)
+    async with serving(url, wall) as server:
+        old = [await server.start(name) for name in ("one", "two")]
+        for task in old:
+            server.ledger.save(replace(task, state=State.STOPPED, stop_reason=StopReason.BY_API, end_time=wall.now))
+            await server.ledger.flush(task.id)
+        wall.now += HISTORY + 1
+
+        async def removed() -> bool:
+            return (old[0].id,) not in await rows(opened(server), sa.select(tasks.c.id))
+
+        await eventually(removed)
+        assert await server.find("two") is None
+        assert (await server.start("three")).id not in [task.id for task in old]
 
 
 async def test_a_database_that_goes_and_comes(postgres_url: str, wall: Wall) -> None:
