@@ -80,6 +80,8 @@ class Feed:
         self._make_transcoder = make_transcoder
         self._transcoder: Transcoder | None = None
         self._takers: list[FeedTaker] = []
+        self._watching: list[FeedTaker] = []
+        """Those of them that take pictures, too."""
         self._opus: list[OpusPacket] = []
         self._video_config: VideoConfig | None = None
         self._undescribed = False
@@ -96,8 +98,14 @@ class Feed:
     def active(self) -> bool:
         return bool(self._takers)
 
-    def attach(self, taker: FeedTaker, now: float) -> list[MediaTag]:
-        """Gives `taker` every tag from now on; returns those since the last key frame, if that is not long ago."""
+    @property
+    def watched(self) -> bool:
+        """Somebody takes its pictures."""
+        return bool(self._watching)
+
+    def attach(self, taker: FeedTaker, now: float, *, video: bool = True) -> list[MediaTag]:
+        """Gives `taker` every tag from now on, pictures only where `video` says so; returns those since the last key
+        frame, if that is not long ago."""
         begin = self.stream.head.begin
         if not self._takers:
             self._transcoder = self._make_transcoder()
@@ -108,10 +116,14 @@ class Feed:
             self._recent_audio.clear()
             self._opus = self.stream.head.sounds
         self._takers.append(taker)
+        if video:
+            self._watching.append(taker)
         if begin is None:
-            self.stream.request_key_frame()
+            if video:
+                self.stream.request_key_frame()
             return []
-        tags = [tag for unit in self.stream.head.pictures if (tag := self._video_tag(unit)) is not None]
+        pictures = self.stream.head.pictures if video else []
+        tags = [tag for unit in pictures if (tag := self._video_tag(unit)) is not None]
         tags += [tag for tag in self._recent_audio if tag.time >= begin]
         return sorted(tags, key=lambda tag: tag.time)
 
@@ -123,6 +135,8 @@ class Feed:
         for tag in self._sound:
             taker.on_tag(tag)
         self._takers.remove(taker)
+        if taker in self._watching:
+            self._watching.remove(taker)
         if not self._takers and self._transcoder is not None:
             self._transcoder.close()
             self._transcoder = None
@@ -179,19 +193,19 @@ class Feed:
         while sound and sound[0].time <= due:
             tag = sound.popleft()
             self._recent_audio.append(tag)
-            self._give(tag)
+            self._give(tag, self._takers)
 
     def _on_frame(self, frame: Frame) -> None:
-        if not self._takers:
-            # Some encoders send their parameter sets once: a push that begins later needs them too.
-            if isinstance(frame, AccessUnit) and frame.key:
-                self._describe(CODECS[frame.codec], frame.parts)
-            return
         if isinstance(frame, OpusPacket):
-            self._opus.append(frame)
-        elif (tag := self._video_tag(frame)) is not None:
-            self._shown = True
-            self._give(tag)
+            if self._takers:
+                self._opus.append(frame)
+        elif self._watching:
+            if (tag := self._video_tag(frame)) is not None:
+                self._shown = True
+                self._give(tag, self._watching)
+        elif frame.key:
+            # Some encoders send their parameter sets once: a push that begins later needs them too.
+            self._describe(CODECS[frame.codec], frame.parts)
 
     def _video_tag(self, unit: AccessUnit) -> MediaTag | None:
         codec = CODECS[unit.codec]
@@ -227,6 +241,7 @@ class Feed:
         if config != self._video_config:
             self._video_config = config
 
-    def _give(self, tag: MediaTag) -> None:
-        for taker in tuple(self._takers):
+    @staticmethod
+    def _give(tag: MediaTag, takers: list[FeedTaker]) -> None:
+        for taker in tuple(takers):
             taker.on_tag(tag)

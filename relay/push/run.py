@@ -192,9 +192,10 @@ class PushRun:
                 case Effect.CONNECT:
                     self._begin_connection()
                 case Effect.START_MEDIA:
-                    head = self._feed.attach(self, now)
+                    video = self.spec.media_type is MediaType.AUDIO_AND_VIDEO
+                    head = self._feed.attach(self, now, video=video)
                     self._output = Output(
-                        video=self.spec.media_type is MediaType.AUDIO_AND_VIDEO,
+                        video=video,
                         audio_config=self._feed.audio_config,
                         audio_bit_rate=self._feed.audio_bit_rate,
                         opened=now,

@@ -212,7 +212,7 @@ class Place:
             self._subscription.tick(now)
         stream, session = self.stream, self.session
         if session is not None:
-            session.key_frames_wanted = self.feed.active
+            session.key_frames_wanted = self.feed.watched
             session.tick(now)
             if session.connected and self._told != self._session_id:
                 self._joined(session)

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from relay.core import flv
-from relay.core.h264 import parse_decoder_configuration, split_length_prefixed
+from relay.core.h264 import DecoderConfiguration, parse_decoder_configuration, split_length_prefixed
 from relay.core.ident import StreamKey
 from relay.core.media import AccessUnit
 from relay.core.stream import Stream
@@ -28,6 +28,19 @@ class Taker:
         self.times.append(tag.time)
 
 
+class Seer(Taker):
+    def on_tag(self, tag: MediaTag) -> None:
+        if tag.kind == flv.VIDEO:
+            self.times.append(tag.time)
+
+
+def coded() -> tuple[DecoderConfiguration, list[bytes]]:
+    """Parameter sets and a key picture of the clip."""
+    video = [tag for tag in clip_tags() if tag.type == flv.VIDEO]
+    record = parse_decoder_configuration(next(tag for tag in video if tag.is_header).body[5:])
+    return record, split_length_prefixed(next(tag for tag in video if tag.is_key).body[5:])
+
+
 def fed() -> tuple[Stream, Feed, Taker]:
     stream, taker = Stream(StreamKey("app", "room", "user")), Taker()
     feed = Feed(stream, Transcoder)
@@ -39,9 +52,7 @@ def test_a_push_begins_where_the_parameter_sets_came_with_an_earlier_key_picture
     """Hardware encoders send them once: a push that begins later has no others."""
     stream = Stream(StreamKey("app", "room", "user"))
     feed = Feed(stream, Transcoder)
-    video = [tag for tag in clip_tags() if tag.type == flv.VIDEO]
-    record = parse_decoder_configuration(next(tag for tag in video if tag.is_header).body[5:])
-    picture = split_length_prefixed(next(tag for tag in video if tag.is_key).body[5:])
+    record, picture = coded()
     stream.deliver(AccessUnit([*record.sps, *record.pps, *picture], True, 0, 1.0, 1.0))
     stream.deliver(AccessUnit(picture, True, 180_000, 3.0, 3.0))
     (tag,) = feed.attach(Taker(), 3.1)
@@ -49,6 +60,33 @@ def test_a_push_begins_where_the_parameter_sets_came_with_an_earlier_key_picture
     assert tag.config is not None
     assert parse_decoder_configuration(tag.config.sequence_header[5:]) == record
     feed.close()
+
+
+def test_an_audio_only_push_asks_for_no_picture() -> None:
+    """Key pictures cost the publisher: nobody would see these."""
+    stream, listener, viewer = Stream(StreamKey("app", "room", "user")), Taker(), Seer()
+    asked: list[None] = []
+    stream.on_key_frame_wanted = lambda: asked.append(None)
+    feed = Feed(stream, Transcoder)
+    assert feed.attach(listener, 1.0, video=False) == []
+    assert not asked
+    assert feed.active
+    assert not feed.watched
+    record, picture = coded()
+    stream.deliver(
+        AccessUnit([*record.sps, *record.pps, *picture], True, 0, 1.0, 1.0)
+    )  # which `listener` would not take
+    (tag,) = feed.attach(viewer, 1.02)
+    assert tag.key
+    stream.deliver(AccessUnit(picture, True, 9_000, 1.1, 1.1))
+    assert viewer.times == [1.1]
+    feed.detach(viewer)
+    assert not feed.watched
+    stream.deliver(AccessUnit(picture, True, 18_000, 1.2, 1.2))
+    feed.encode(2.0)
+    feed.release(2.0)
+    assert listener.times
+    feed.detach(listener)
 
 
 def test_sound_that_waits_for_its_batch_is_not_lost_at_the_end() -> None:
