@@ -168,6 +168,8 @@ class _Server(uvicorn.Server):
         gc.collect()
         gc.freeze()
         await super().startup(sockets)
+        if self.lifespan.should_exit:
+            sys.exit(1)  # the engine did not start; uvicorn itself ends so in its newer versions only
         log.info("serving", url=self.url, whip=f"{self.url}/whip/{{AppId}}/{{RoomId}}/{{UserId}}")
         self.listening.set()
 

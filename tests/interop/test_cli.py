@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -92,6 +93,19 @@ async def test_publish_says_what_is_wrong() -> None:
     assert (code, "cannot be reached" in err) == (1, True), err
     code, _, err = await relay_command("publish", "pattern", "http://127.0.0.1:9/", "--size", "huge")
     assert (code, "--size huge" in err) == (2, True), err
+
+
+async def test_serve_fails_where_a_worker_process_cannot_be_started() -> None:
+    program = "import relay.app.workers as w; w._COMMAND = ('false',); from relay.cli.main import main; main()"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program, "serve", "--port", "0", "--workers", "2"),
+        env=os.environ | {"RELAY_DATABASE_URL": "sqlite://"},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, err = await process.communicate()
+    assert process.returncode not in (0, None)
+    assert "a worker process did not start" in err.decode()
+    assert "serving" not in err.decode()
 
 
 async def test_serve_refuses_what_is_not_safe(tmp_path: Path) -> None:
