@@ -37,9 +37,9 @@ class H264Depacketizer:
         "_size",
         "_stats",
         "_synced",
-        "_timestamp",
         "awaiting_key",
         "ready",
+        "timestamp",
     )
 
     def __init__(self, stats: TrackStats) -> None:
@@ -51,7 +51,7 @@ class H264Depacketizer:
         self._guessed = False
         """Behind a gap, the start was taken for one by an SPS, which some senders repeat before each slice of an IDR
         picture, or by an SEI, before which an SPS may have been."""
-        self._timestamp = -1
+        self.timestamp = -1
         self._arrival = 0.0
         self._anchor: float | None = None
         self._nals: list[bytes] = []
@@ -67,14 +67,14 @@ class H264Depacketizer:
         self._stats.dropped += 1
         self._clear()
         self._synced = False
-        self._timestamp = -1
+        self.timestamp = -1
         self.awaiting_key = True
 
     def push(
         self, data: bytes, start: int, end: int, timestamp: int, marker: int, arrival: float, anchor: float | None
     ) -> None:
         """Takes the payload data[start:end], not empty, of the packet that follows the one before."""
-        if timestamp != self._timestamp:
+        if timestamp != self.timestamp:
             self._turn(timestamp, anchor)
         if not self._synced:
             if not starts_access_unit(data, start, end):
@@ -111,9 +111,9 @@ class H264Depacketizer:
         """A timestamp other than the last packet's: an access unit without a marker ends, the next starts."""
         if self._synced and self._size:
             self._complete()
-        if self._timestamp >= 0:
+        if self.timestamp >= 0:
             self._synced = True
-        self._timestamp = timestamp
+        self.timestamp = timestamp
         self._anchor = anchor
 
     def _complete(self) -> None:
@@ -131,14 +131,14 @@ class H264Depacketizer:
                 self._stats.dropped += 1
             else:
                 self.awaiting_key = False
-                self.ready.append(Assembled(self._nals, self._key, self._timestamp, self._arrival, self._anchor))
+                self.ready.append(Assembled(self._nals, self._key, self.timestamp, self._arrival, self._anchor))
             self._clear()
 
     def _break(self) -> None:
         """The access unit is not whole. What has another timestamp is past it."""
-        timestamp = self._timestamp
+        timestamp = self.timestamp
         self.gap()
-        self._timestamp = timestamp
+        self.timestamp = timestamp
 
     def _clear(self) -> None:
         self._nals = []

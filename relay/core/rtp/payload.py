@@ -34,6 +34,8 @@ class Depacketizer(Protocol):
     awaiting_key: bool
     ready: list[Assembled]
     """Access units not fetched yet."""
+    timestamp: int
+    """Of the last packet, as on the wire; -1 behind a gap."""
 
     def push(
         self, data: bytes, start: int, end: int, timestamp: int, marker: int, arrival: float, anchor: float | None
@@ -55,7 +57,7 @@ class PictureDepacketizer:
         self._starts = starts
         self._synced = False
         """The next packet continues a picture whose start was seen, or starts one."""
-        self._timestamp = -1
+        self.timestamp = -1
         self._arrival = 0.0
         self._anchor: float | None = None
         self._size = 0
@@ -77,18 +79,18 @@ class PictureDepacketizer:
         self._stats.dropped += 1
         self._reset()
         self._synced = False
-        self._timestamp = -1
+        self.timestamp = -1
         self.awaiting_key = True
 
     def push(
         self, data: bytes, start: int, end: int, timestamp: int, marker: int, arrival: float, anchor: float | None
     ) -> None:
-        if timestamp != self._timestamp:
+        if timestamp != self.timestamp:
             if self._synced and self._size:
                 self._complete()  # its sender sets no markers
-            if self._timestamp >= 0:
+            if self.timestamp >= 0:
                 self._synced = True
-            self._timestamp = timestamp
+            self.timestamp = timestamp
             self._anchor = anchor
         if not self._synced:
             if not self._starts(data, start, end):
@@ -113,15 +115,15 @@ class PictureDepacketizer:
             self._stats.dropped += 1
         else:
             self.awaiting_key = False
-            self.ready.append(Assembled(parts, key, self._timestamp, self._arrival, self._anchor))
+            self.ready.append(Assembled(parts, key, self.timestamp, self._arrival, self._anchor))
         self._reset()
 
     def _break(self) -> None:
         """The picture is not whole. What has another timestamp is past it."""
         self._stats.malformed += 1
-        timestamp = self._timestamp
+        timestamp = self.timestamp
         self.gap()
-        self._timestamp = timestamp
+        self.timestamp = timestamp
 
     def _reset(self) -> None:
         self._size = 0

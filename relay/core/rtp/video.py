@@ -130,7 +130,12 @@ class VideoReceiver(TrackReceiver):
         first, start = packet, number
         while (before := buffer.packets.get(start - 1)) is not None and before.timestamp == packet.timestamp:
             first, start = before, start - 1
-        if first.start < first.end and self.codec.starts_picture(first.data, first.start, first.end):
+        if first.start == first.end or not self.codec.starts_picture(first.data, first.start, first.end):
+            return
+        # Some senders repeat the parameter sets before each slice: the hole may be amid the picture.
+        earlier = max((n for n in buffer.packets if n < start), default=None)
+        last = self._depacketizer.timestamp if earlier is None else buffer.packets[earlier].timestamp
+        if last != packet.timestamp:
             self.stats.lost += buffer.skip_to(start)
             self._gap()
             self._drain(frames)

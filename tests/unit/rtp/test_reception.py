@@ -221,6 +221,17 @@ def test_a_key_picture_behind_a_hole_is_not_kept_waiting() -> None:
     assert receiver.stats.tracks[0].lost == 2
 
 
+@pytest.mark.parametrize("lost", [[3], [1, 3]])
+def test_parameter_sets_amid_the_awaited_key_picture_do_not_make_its_holes_worthless(lost: list[int]) -> None:
+    receiver, sender = reception(), video_sender()
+    nals = [SPS, PPS, b"\x65\x88" + bytes(range(256)) * 12, SPS, PPS, b"\x65\x18" + bytes(range(256)) * 12]
+    packets = sender.send_access_unit(nals, 0, NOW)
+    assert feed(receiver, [packet for place, packet in enumerate(packets) if place not in lost]) == []
+    (unit,) = feed(receiver, [packets[place] for place in lost], NOW + 0.05)
+    assert isinstance(unit, AccessUnit)
+    assert unit.parts == nals
+
+
 def test_a_hole_in_the_awaited_key_picture_is_filled() -> None:
     receiver, publisher = reception(), Publisher()
     packets = publisher.next()
