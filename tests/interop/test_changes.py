@@ -204,7 +204,7 @@ _HELPERS = """() => {
 }"""
 
 
-EACH = 2.0
+EACH = 1.5
 """Seconds that a page stays as it is."""
 
 

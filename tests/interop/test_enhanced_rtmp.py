@@ -76,7 +76,6 @@ GSTREAMER_H265 = (
 )
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("b_frames", [0, 3])
 async def test_h265_of_gstreamer_reaches_the_cdn(b_frames: int, tmp_path: Path) -> None:
     sink = Sink(directory=tmp_path)

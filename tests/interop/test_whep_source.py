@@ -32,8 +32,6 @@ from tests.support.whep_server import WhepServer, whep_server
 
 log = structlog.get_logger(__name__)
 
-pytestmark = pytest.mark.alone
-
 
 @pytest.fixture(scope="module", autouse=True)
 def gstreamer() -> None:
