@@ -6,6 +6,7 @@ import inspect
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -23,12 +24,14 @@ hypothesis.settings.register_profile("whole", max_examples=50, deadline=None, de
 hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("whole"), max_examples=15)
 hypothesis.settings.load_profile("whole")
 
+TESTS = Path(__file__).parent
 LONGEST = (
-    *("soak", "cdn", "loss", "rejoin", "push", "cli", "fixtures", "restart", "workers", "callbacks", "bench"),
-    *("two_servers", "drain", "whep", "nginx_rtmp", "loss_sound", "bframes", "openapi", "sdks", "secrets"),
-    *("ledger", "floods", "video_codecs", "sound_quality", "transcode", "run", "fuzz", "sound_over_time", "attendance"),
+    *("soak", "cdn", "loss", "rejoin", "push", "whep_source", "cli", "aac_compiler", "restart", "workers"),
+    *("callbacks", "bench", "two_servers", "drain", "whep", "nginx_rtmp", "loss_sound", "bframes", "openapi", "sdks"),
+    *("secrets", "fixtures", "ledger", "floods", "video_codecs", "sound_quality", "transcode", "run", "fuzz"),
+    *("sound_over_time", "attendance", "database", "api"),
 )
-"""Of the files of tests, those that take longest: what two workers begin last ends last."""
+"""Of the files of tests, those that take longest: what is begun last ends last."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -43,8 +46,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    places = {f"test_{name}": place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+    """The longest first; of the others those that wait (shell) beside those that calculate (unit), until the end."""
+    places = {f"test_{name}": float(place) for place, name in enumerate(LONGEST)}
+    rings: dict[str, list[Path]] = {}
+    for path in dict.fromkeys(item.path for item in items if item.path.stem not in places):
+        rings.setdefault(path.relative_to(TESTS).parts[0], []).append(path)
+    among = {path: place / len(paths) for paths in rings.values() for place, path in enumerate(paths)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places) + among.get(item.path, 0)))
 
 
 def pytest_collection_finish() -> None:
