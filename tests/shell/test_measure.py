@@ -15,6 +15,7 @@ from relay.core import flv, h264
 from relay.core.media import OpusPacket
 from relay.push.transcode import Transcoder
 from tests.support.thorough import also
+from tests.support.timestamps import gaps, is_monotonic
 
 CLIP = builtin_clip()
 
@@ -103,15 +104,15 @@ def test_holes_in_the_sound_are_found() -> None:
 
 def test_freezes_of_the_picture_are_found() -> None:
     pictures = measure.video_frames(clip_tags())
-    assert measure.gaps(pictures, 0.05) == []
-    (freeze,) = measure.gaps(pictures[:30] + pictures[45:], 0.05)
+    assert gaps(pictures, 0.05) == []
+    (freeze,) = gaps(pictures[:30] + pictures[45:], 0.05)
     assert freeze.duration == pytest.approx(16 / 30, abs=0.002)
 
 
 def test_order() -> None:
     tags = clip_tags()
-    assert measure.is_monotonic(tags)
-    assert not measure.is_monotonic([*tags, tags[0]])
+    assert is_monotonic(tags)
+    assert not is_monotonic([*tags, tags[0]])
 
 
 def test_percentile() -> None:
