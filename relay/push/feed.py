@@ -199,13 +199,9 @@ class Feed:
         if isinstance(frame, OpusPacket):
             if self._takers:
                 self._opus.append(frame)
-        elif self._watching:
-            if (tag := self._video_tag(frame)) is not None:
-                self._shown = True
-                self._give(tag, self._watching)
-        elif frame.key:
-            # Some encoders send their parameter sets once: a push that begins later needs them too.
-            self._describe(CODECS[frame.codec], frame.parts)
+        elif self._watching and (tag := self._video_tag(frame)) is not None:
+            self._shown = True
+            self._give(tag, self._watching)
 
     def _video_tag(self, unit: AccessUnit) -> MediaTag | None:
         codec = CODECS[unit.codec]

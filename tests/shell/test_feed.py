@@ -48,20 +48,6 @@ def fed() -> tuple[Stream, Feed, Taker]:
     return stream, feed, taker
 
 
-def test_a_push_begins_where_the_parameter_sets_came_with_an_earlier_key_picture() -> None:
-    """Hardware encoders send them once: a push that begins later has no others."""
-    stream = Stream(StreamKey("app", "room", "user"))
-    feed = Feed(stream, Transcoder)
-    record, picture = coded()
-    stream.deliver(AccessUnit([*record.sps, *record.pps, *picture], True, 0, 1.0, 1.0))
-    stream.deliver(AccessUnit(picture, True, 180_000, 3.0, 3.0))
-    (tag,) = feed.attach(Taker(), 3.1)
-    assert tag.key
-    assert tag.config is not None
-    assert parse_decoder_configuration(tag.config.sequence_header[5:]) == record
-    feed.close()
-
-
 def test_an_audio_only_push_asks_for_no_picture() -> None:
     """Key pictures cost the publisher: nobody would see these."""
     stream, listener, viewer = Stream(StreamKey("app", "room", "user")), Taker(), Seer()
