@@ -25,6 +25,6 @@ ENV PATH=/opt/relay/bin:$PATH \
     RELAY_UDP_PORTS=40000-40099
 EXPOSE 8080/tcp 40000-40099/udp
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
-  CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ[\"RELAY_PORT\"]}/healthz', timeout=2)"]
+  CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ['RELAY_PORT'] + '/healthz', timeout=2)"]
 STOPSIGNAL SIGTERM
 CMD ["relay", "serve"]
