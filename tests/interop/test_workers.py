@@ -290,13 +290,14 @@ async def test_what_a_task_said_last_does_not_lose_the_next_one_of_its_name() ->
         await pool.pool.close()
 
 
+def no_worker() -> ProcessHandle:
+    """Of a program that ends at once."""
+    hello = Hello(0, WorkerSettings(rtc=LOOPBACK), "info", "text")
+    return ProcessHandle([sys.executable, "-c", "pass"], hello, lambda event: None, lambda handle: None)
+
+
 async def test_a_worker_for_which_there_is_no_descriptor_is_tried_again_later() -> None:
-    handle = ProcessHandle(
-        [sys.executable, "-c", "pass"],
-        Hello(0, WorkerSettings(rtc=LOOPBACK), "info", "text"),
-        lambda event: None,
-        lambda handle: None,
-    )
+    handle = no_worker()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     free = os.dup(0)
     os.close(free)
@@ -309,11 +310,6 @@ async def test_a_worker_for_which_there_is_no_descriptor_is_tried_again_later() 
 
 
 async def test_a_program_that_is_no_worker_is_told() -> None:
-    handle = ProcessHandle(
-        [sys.executable, "-c", "pass"],
-        Hello(0, WorkerSettings(rtc=LOOPBACK), "info", "text"),
-        lambda event: None,
-        lambda handle: None,
-    )
+    handle = no_worker()
     with pytest.raises(WorkerLost, match="did not start"):
         await handle.start()

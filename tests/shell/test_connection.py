@@ -295,14 +295,18 @@ async def test_abort_while_publishing_is_silent():
 # rtmps
 
 
-async def test_rtmps(tmp_path):
+async def publishing_by_tls(tmp_path, **options):
+    """A sink with a certificate and `options`, and a connection that publishes to it."""
     server, authority = certificate(tmp_path, "localhost")
-    client = ssl.create_default_context(cafile=authority)
-
-    got: list[Tag] = []
-    sink = Sink(on_tag=lambda stream, tag, arrival: got.append(tag), tls=server)
+    sink = Sink(tls=server, **options)
     port = await sink.start()
-    connection, ear = await publishing(f"rtmps://localhost:{port}/live/key", tls=client)
+    client = ssl.create_default_context(cafile=authority)
+    return sink, *await publishing(f"rtmps://localhost:{port}/live/key", tls=client)
+
+
+async def test_rtmps(tmp_path):
+    got: list[Tag] = []
+    sink, connection, ear = await publishing_by_tls(tmp_path, on_tag=lambda stream, tag, arrival: got.append(tag))
     await push(connection, clip_tags())
     connection.poll(0.0)
     await end(connection, ear)
@@ -314,12 +318,7 @@ async def test_rtmps(tmp_path):
 
 async def test_rtmps_holds_no_more_than_rtmp(tmp_path):
     """What waits below TLS can no more be dropped, and nobody counts it."""
-    server, authority = certificate(tmp_path, "localhost")
-    sink = Sink(tls=server)
-    port = await sink.start()
-    connection, _ = await publishing(
-        f"rtmps://localhost:{port}/live/key", tls=ssl.create_default_context(cafile=authority)
-    )
+    sink, connection, _ = await publishing_by_tls(tmp_path)
     (peer,) = sink._connections
     peer._transport._ssl_protocol._transport.pause_reading()
     below = connection._transport._ssl_protocol._transport
@@ -338,12 +337,7 @@ async def test_rtmps_holds_no_more_than_rtmp(tmp_path):
 
 async def test_rtmps_polled_while_it_is_being_lost(tmp_path):
     """TLS tells of a connection's end one turn of the loop after its socket is closed."""
-    server, authority = certificate(tmp_path, "localhost")
-    sink = Sink(tls=server)
-    port = await sink.start()
-    connection, ear = await publishing(
-        f"rtmps://localhost:{port}/live/key", tls=ssl.create_default_context(cafile=authority)
-    )
+    sink, connection, ear = await publishing_by_tls(tmp_path)
     now = 0.0
     closing = asyncio.create_task(sink.close())
     while ear.lost is None:

@@ -122,18 +122,24 @@ def test_trouble_at_the_cdn_is_not_idleness() -> None:
     assert not task.ended
 
 
+def lose(task: PushTask, now: float) -> float:
+    """The connection is lost; gives when the next begins, which is awaited."""
+    task.lost("reset", now)
+    deadline = task.deadline()
+    assert deadline is not None
+    task.poll(deadline)
+    return deadline
+
+
 def test_back_off_grows_and_starts_over_after_a_push() -> None:
     task = make_task()
     task.media_ready(0.0)
     now, pauses = 0.0, []
     for _ in range(7):
         now += 2.0  # each try lasts longer than the spacing of connects
-        task.lost("reset", now)
-        deadline = task.deadline()
-        assert deadline is not None
+        deadline = lose(task, now)
         pauses.append(round(deadline - now, 6))
         now = deadline
-        task.poll(now)
     assert pauses == [*BACKOFF_STEPS, BACKOFF_STEPS[-1], BACKOFF_STEPS[-1]]
     task.connected(now)
     task.publish_started(now)
@@ -150,12 +156,9 @@ def test_a_server_that_takes_the_stream_and_drops_it_is_spared_too() -> None:
         task.connected(now + 0.5)
         task.publish_started(now + 1.0)
         now += 1.2
-        task.lost("the server closed the connection", now)
-        deadline = task.deadline()
-        assert deadline is not None
+        deadline = lose(task, now)
         pauses.append(round(deadline - now, 6))
         now = deadline
-        task.poll(now)
     assert pauses == [*BACKOFF_STEPS, BACKOFF_STEPS[-1], BACKOFF_STEPS[-1]]
 
 
