@@ -9,12 +9,12 @@ from relay.core.ident import StreamKey, TaskKey
 from relay.core.push_url import PushUrl
 from relay.core.rtmp.server import ServerSession
 from relay.core.stream import Stream
-from relay.core.task import Lease, State, StopReason, TaskSpec
+from relay.core.task import State, StopReason, TaskSpec
 from relay.push.feed import Feed
 from relay.push.run import PushRun
 from tests.shell.test_run import SparseSound
 from tests.support.authmod import AuthSession
-from tests.support.pushing import opened
+from tests.support.pushing import run_of
 from tests.support.virtual import VirtualCdn, VirtualLoop
 
 
@@ -33,17 +33,8 @@ async def pushed(url: str, seconds: float) -> PushRun:
     """A run of a stream whose media comes all the time."""
     loop = asyncio.get_running_loop()
     stream = Stream(StreamKey("app", "room", "user"))
-    run = PushRun(
-        TaskSpec(TaskKey("app", "room", "task"), stream.key, PushUrl.parse(url)),
-        Lease(id=1, generation=1, start_time=0),
-        stream,
-        Feed(stream, SparseSound),  # type: ignore[arg-type]  # the part of it that a feed uses
-        connect=opened,
-        clock=loop.time,
-        wall=lambda: round(loop.time() * 1000),
-        jitter=lambda: 0.0,
-        on_change=lambda run: None,
-    )
+    feed = Feed(stream, SparseSound)  # type: ignore[arg-type]  # the part of it that a feed uses
+    run = run_of(TaskSpec(TaskKey("app", "room", "task"), stream.key, PushUrl.parse(url)), feed)
     end = loop.time() + seconds
     while loop.time() < end:
         stream.media_seen(loop.time(), loop.time())

@@ -14,13 +14,12 @@ from relay.core.push_url import PushUrl
 from relay.core.rtmp.amf0 import EcmaArray
 from relay.core.rtmp.server import ServerSession
 from relay.core.stream import Stream
-from relay.core.task import Lease, TaskSpec
+from relay.core.task import TaskSpec
 from relay.push.feed import Feed, MediaTag
 from relay.push.interleave import MAX_WAITING, PATIENCE, Interleave
-from relay.push.run import PushRun
 from relay.push.transcode import AAC_RATE, AAC_SAMPLES, AacFrame
 from tests.shell.test_run import SparseSound, key_picture
-from tests.support.pushing import opened
+from tests.support.pushing import run_of
 from tests.support.virtual import VirtualCdn, VirtualLoop
 
 TICK = 0.02
@@ -81,18 +80,8 @@ def pushed(cdn: VirtualCdn, *, interleave: bool = False) -> list[Tag]:
         loop = asyncio.get_running_loop()
         stream = Stream(StreamKey("app", "room", "user"))
         feed = Feed(stream, SteadySound)  # type: ignore[arg-type]  # the part of it that a feed uses
-        run = PushRun(
-            TaskSpec(TaskKey("app", "room", "task"), stream.key, PushUrl.parse("rtmp://127.0.0.1/live/key")),
-            Lease(id=1, generation=1, start_time=0),
-            stream,
-            feed,
-            connect=opened,
-            clock=loop.time,
-            wall=lambda: round(loop.time() * 1000),
-            jitter=lambda: 0.0,
-            on_change=lambda run: None,
-            interleave=interleave,
-        )
+        spec = TaskSpec(TaskKey("app", "room", "task"), stream.key, PushUrl.parse("rtmp://127.0.0.1/live/key"))
+        run = run_of(spec, feed, interleave=interleave)
         stream.kinds = frozenset({"audio", "video"})
         picture = key_picture()
         for count in range(round(10 / TICK)):

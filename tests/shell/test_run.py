@@ -19,7 +19,7 @@ from relay.push.feed import Feed
 from relay.push.run import PushRun
 from relay.push.transcode import AacFrame
 from tests.support.clip import clip_tags
-from tests.support.pushing import opened
+from tests.support.pushing import opened, run_of
 from tests.support.thorough import also
 from tests.support.virtual import Mood, VirtualCdn, VirtualLoop
 
@@ -314,17 +314,9 @@ def test_a_run_that_goes_on_where_another_was_cut_off(cdn: VirtualCdn) -> None:
             TaskKey("app", "room", "task"), stream.key, PushUrl.parse("rtmp://127.0.0.1/live/key"), max_idle_time=30
         )
         told: list[TaskSnapshot] = []
-        run = PushRun(
-            spec,
-            Lease(id=7, generation=3, start_time=5_000, has_pushed=True, idle_for=25.0),
-            stream,
-            Feed(stream, SparseSound),  # type: ignore[arg-type]  # the part of it that a feed uses
-            connect=opened,
-            clock=loop.time,
-            wall=lambda: round(loop.time() * 1000),
-            jitter=lambda: 0.0,
-            on_change=lambda run: told.append(run.snapshot()),
-        )
+        feed = Feed(stream, SparseSound)  # type: ignore[arg-type]  # the part of it that a feed uses
+        lease = Lease(id=7, generation=3, start_time=5_000, has_pushed=True, idle_for=25.0)
+        run = run_of(spec, feed, lease=lease, on_change=lambda run: told.append(run.snapshot()))
         first = run.snapshot()
         assert (first.id, first.generation, first.start_time, first.state) == (7, 3, 5_000, State.WAITING)
         assert first.idle_since == round((loop.time() - 25) * 1000)

@@ -1,13 +1,17 @@
-"""A listener for tests of connections, and the steps of a push."""
+"""Connections and runs for tests, a listener, and the steps of a push."""
 
+import asyncio
 from typing import Any
 
 from relay.core.egress import ANY
 from relay.core.flv import Tag
 from relay.core.push_url import PushUrl
 from relay.core.rtmp.publisher import PublishStarted
+from relay.core.task import Lease, TaskSpec
 from relay.net.destinations import Destinations
 from relay.push.connection import Connection, Event, Listener, Lost
+from relay.push.feed import Feed
+from relay.push.run import PushRun
 from tests.support.eventually import eventually
 
 
@@ -30,6 +34,20 @@ class Ear:
 def opened(url: PushUrl, listener: Listener, **options: Any) -> Connection:
     """A connection that may go anywhere."""
     return Connection.open(url, listener, **{"destinations": Destinations(ANY), **options})
+
+
+def run_of(spec: TaskSpec, feed: Feed, **options: Any) -> PushRun:
+    """A run whose times are the loop's, for the feed's stream; `options`: what is to be otherwise."""
+    clock = asyncio.get_running_loop().time
+    usual = {
+        "lease": Lease(id=1, generation=1, start_time=0),
+        "connect": opened,
+        "clock": clock,
+        "wall": lambda: round(clock() * 1000),
+        "jitter": lambda: 0.0,
+        "on_change": lambda run: None,
+    }
+    return PushRun(spec, stream=feed.stream, feed=feed, **{**usual, **options})
 
 
 async def publishing(url: str, **options: Any) -> tuple[Connection, Ear]:
