@@ -66,7 +66,7 @@ class ReceivingSession(Session):
         reception, on_frame, heard = self._reception, self.on_frame, 0
         for arrival, packet in self._transport.receive(now):
             if is_rtcp(packet):
-                reception.sources.meet(int.from_bytes(packet[4:8], "big"))
+                reception.sources.meet_sender(packet)
                 heard += 1
                 if heard <= MAX_HEARD:
                     reception.receive_rtcp(packet, arrival)

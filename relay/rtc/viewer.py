@@ -7,7 +7,7 @@ lasts, no pictures at all from time to time: after a report of heavy loss they p
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -163,7 +163,8 @@ class ViewerSession(AnsweringSession):
         wanted = False
         received = self._transport.receive(now)
         heard = [(arrival, packet) for arrival, packet in received if is_rtcp(packet)]
-        self._meet(packet for _, packet in received)
+        for _, packet in received:  # a viewer sends little, and no RTP at all
+            self._met.meet_sender(packet)
         for arrival, packet in heard[:MAX_HEARD]:
             messages = rtcp.parse(packet) or ()
             for sender in self._senders:
@@ -175,12 +176,6 @@ class ViewerSession(AnsweringSession):
             self.on_key_frame_wanted()
         if self._met.too_many:
             self.close(TOO_MANY_SOURCES)
-
-    def _meet(self, packets: Iterable[bytes]) -> None:
-        """A viewer sends little, and no RTP at all."""
-        for packet in packets:
-            at = 4 if is_rtcp(packet) else 8
-            self._met.meet(int.from_bytes(packet[at : at + 4], "big"))
 
     def _heed(self, sender: RtpSender, messages: Sequence[rtcp.Message], now: float) -> bool:
         """Acts on an RTCP datagram; whether a key frame is asked for."""
